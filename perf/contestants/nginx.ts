@@ -1,0 +1,47 @@
+// The yardstick: nginx as a bare proxy.
+import { spawn } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import path from 'node:path'
+import { eventually } from '../../test/helpers/eventually.ts'
+import { freePorts } from '../../test/helpers/free-ports.ts'
+import { stopProcess } from '../harness/servers.ts'
+import type { Server } from '../harness/servers.ts'
+
+/** One worker, as one core is what is compared; connections to the upstream kept; the access log on, as everyone runs it. */
+export function nginxConfiguration (port: number | string, upstreamPort: number | string): string {
+  return `daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log error.log warn;
+events { worker_connections 4096; }
+http {
+  access_log access.log combined;
+  client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp; uwsgi_temp_path temp; scgi_temp_path temp;
+  keepalive_requests 1000000000;
+  upstream api { server 127.0.0.1:${upstreamPort}; keepalive 256; keepalive_requests 1000000000; }
+  server {
+    listen 127.0.0.1:${port};
+    location / { proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection ""; }
+  }
+}
+`
+}
+
+function canConnect (port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => { socket.destroy(); resolve(true) })
+    socket.once('error', () => { resolve(false) })
+  })
+}
+
+export async function startNginx (folder: string, upstreamPort: number): Promise<Server & { readonly port: number }> {
+  mkdirSync(folder, { recursive: true })
+  const [port] = await freePorts(1) as [number]
+  writeFileSync(path.join(folder, 'nginx.conf'), nginxConfiguration(port, upstreamPort))
+  const child = spawn('nginx', ['-p', folder, '-c', 'nginx.conf', '-e', 'error.log'], { stdio: ['ignore', 'ignore', 'inherit'] })
+  if (child.pid === undefined) throw new Error('nginx could not be started; install it with: apt-get install nginx')
+  await eventually('nginx accepts connections', () => canConnect(port))
+  return { port, pid: child.pid, stop: () => stopProcess(child) }
+}

@@ -1,0 +1,100 @@
+// Tollgate as an operator runs it: all roles in one process, answers held until their events are durable. The defaults of
+// the configuration, but for grades so high that the limiter counts and never refuses, and for an archive that is written
+// often enough to belong to the load that filled it.
+import { pathToFileURL } from 'node:url'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually } from '../../test/helpers/eventually.ts'
+import { runCommand, runJson, writeProgramFiles } from '../../test/helpers/program.ts'
+import type { ProgramFiles } from '../../test/helpers/program.ts'
+import { startMeasured } from '../harness/program.ts'
+import { readMetrics } from '../harness/program-metrics.ts'
+import type { BenchContext } from '../harness/scenario.ts'
+import type { Seen } from './contestant.ts'
+
+export interface Tollgate {
+  readonly files: ProgramFiles
+  readonly pid: number
+  /** Goes into X-API-KEY. */
+  readonly token: string
+  /** See Contestant.settle. */
+  readonly settleBilled: (seen: Seen) => Promise<void>
+  readonly settleUnbilled: () => Promise<void>
+  readonly verify: () => Promise<void>
+}
+
+const pollMs = 250
+
+/** The member's bill over HTTP: how many requests it charges for. */
+async function billedOf (files: ProgramFiles, memberId: number, memberToken: string): Promise<number> {
+  const day = (offset: number): string => new Date(Date.now() + offset * 86_400_000).toISOString().slice(0, 10)
+  const url = `http://127.0.0.1:${files.ports.billing}/api/aggregation/v1/member/${memberId}/charge/total?startDate=${day(-1)}&endDate=${day(0)}`
+  const response = await fetch(url, { headers: { authorization: `Bearer ${memberToken}` } })
+  const content = await response.json() as { success: boolean, result: { totalCount: number } }
+  if (!content.success) throw new Error(`${url} answered ${response.status}`)
+  return content.result.totalCount
+}
+
+/** Compares the bill with what clients saw, load by load. */
+class Books {
+  #billedBefore = 0
+  readonly #read: () => Promise<number>
+  readonly #operatorPort: number
+  constructor (read: () => Promise<number>, operatorPort: number) {
+    this.#read = read
+    this.#operatorPort = operatorPort
+  }
+
+  async settle ({ complete, cutMax }: Seen): Promise<void> {
+    const least = this.#billedBefore + complete
+    let billed = await eventually(`${complete} more requests are on the bill`, async () => {
+      const count = await this.#read()
+      return count >= least ? count : undefined
+    }, { withinMs: 120_000, everyMs: pollMs })
+    // What was cut may still arrive: the bill is read when it has come to rest.
+    for (let last = -1; cutMax > 0 && last !== billed;) {
+      last = billed
+      await sleep(2 * pollMs)
+      billed = await this.#read()
+    }
+    if (billed > least + cutMax) throw new Error(`${billed - this.#billedBefore} requests were billed, but only ${complete} were answered and ${cutMax} cut`)
+    this.#billedBefore = billed
+    // The archive's share of the work belongs to the load that caused it.
+    await eventually('everything is archived', async () => (await readMetrics(this.#operatorPort)).get('tollgate_archive_waiting_events') === 0, { withinMs: 120_000, everyMs: pollMs })
+  }
+}
+
+export interface TollgateSetup {
+  readonly folder: string
+  readonly upstreamPort: number
+  readonly archiveFlushMs: number
+  /** A module loaded into every thread before anything else. */
+  readonly preload?: string
+  readonly extra?: string
+}
+
+/** Started, with a member and a key; stopped at the scenario's end. */
+export async function startTollgate (context: BenchContext, setup: TollgateSetup): Promise<Tollgate> {
+  const extra = `archive: { flushIntervalMs: ${setup.archiveFlushMs} }\n${setup.extra ?? ''}`
+  const files = await writeProgramFiles({ folder: setup.folder, upstreamUrl: `http://127.0.0.1:${setup.upstreamPort}`, extra })
+  const env = setup.preload === undefined ? {} : { NODE_OPTIONS: `--import=${pathToFileURL(path.resolve(setup.preload)).href}` }
+  const program = await startMeasured(context, files, { env })
+  const { memberId } = await runJson<{ memberId: number }>(files, ['member', 'create', '--name', 'bench'])
+  const { token } = await runJson<{ token: string }>(files, ['key', 'create', '--member', String(memberId), '--grade', 'GRADE_PREMIUM'])
+  const memberToken = (await runJson<{ token: string }>(files, ['member', 'token', String(memberId)])).token
+  const books = new Books(() => billedOf(files, memberId, memberToken), files.ports.operator)
+  return {
+    files,
+    pid: program.pid,
+    token,
+    settleBilled: (seen) => books.settle(seen),
+    settleUnbilled: () => books.settle({ complete: 0, cutMax: 0 }),
+    verify: () => verify(files)
+  }
+}
+
+/** @throws unless `tollgate verify` proves that everything answered is on the bill */
+export async function verify (files: ProgramFiles): Promise<void> {
+  const proof = await runCommand(files, ['verify', '--wait', '60'])
+  if (proof.code !== 0) throw new Error(`tollgate verify ended with ${proof.code}:\n${proof.stdout}${proof.stderr}`)
+}

@@ -1,0 +1,35 @@
+// What must be true of the stores once a journal's events have gone through: each event archived once, each one billed.
+import { globSync, statSync } from 'node:fs'
+import path from 'node:path'
+import { openDuckDb, sqlText } from '../../src/platform/duckdb.ts'
+import type { ProgramFiles } from '../../test/helpers/program.ts'
+import { memberCount } from './workload.ts'
+
+export interface Archived { readonly events: number, readonly files: number, readonly bytes: number }
+
+/** Events in the archive, distinct by their identity, counted by a DuckDB of the benchmark's own. */
+export async function countArchived (files: ProgramFiles): Promise<Archived> {
+  const parquet = globSync('archive/**/*.parquet', { cwd: files.state }).map((file) => path.join(files.state, file))
+  const bytes = parquet.reduce((sum, file) => sum + statSync(file).size, 0)
+  if (parquet.length === 0) return { events: 0, files: 0, bytes }
+  const duckDb = await openDuckDb({ file: path.join(files.folder, 'check.duckdb'), memoryBytesMax: 1024 ** 3, threads: 2 })
+  const connection = await duckDb.connect()
+  const [row] = await connection.rows<{ events: bigint }>(`SELECT count(*) AS events FROM (SELECT DISTINCT streamId, seq FROM read_parquet([${parquet.map(sqlText).join(', ')}]))`)
+  connection.close()
+  duckDb.close()
+  return { events: Number(row?.events), files: parquet.length, bytes }
+}
+
+/** The sum of all members' bills over HTTP. */
+export async function sumBilled (files: ProgramFiles): Promise<number> {
+  const day = (offset: number): string => new Date(Date.now() + offset * 86_400_000).toISOString().slice(0, 10)
+  let sum = 0
+  for (let memberId = 1; memberId <= memberCount; memberId++) {
+    const url = `http://127.0.0.1:${files.ports.privateBilling}/private/aggregation/v1/member/${memberId}/charge/total?startDate=${day(-1)}&endDate=${day(0)}`
+    const response = await fetch(url, { headers: { authorization: `Bearer ${files.operatorToken}` } })
+    const content = await response.json() as { success: boolean, result: { totalCount: number } }
+    if (!content.success) throw new Error(`${url} was answered with ${response.status}`)
+    sum += content.result.totalCount
+  }
+  return sum
+}

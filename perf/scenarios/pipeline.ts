@@ -1,0 +1,127 @@
+// From journal to ledger, archive included: how many events a core takes.
+import { globSync, statSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { eventually } from '../../test/helpers/eventually.ts'
+import { writeProgramFiles } from '../../test/helpers/program.ts'
+import type { ProgramFiles } from '../../test/helpers/program.ts'
+import { verify } from '../contestants/tollgate.ts'
+import { costBetween, costOf, rssPeakOf } from '../harness/cost.ts'
+import type { Cost } from '../harness/cost.ts'
+import { startMeasured } from '../harness/program.ts'
+import { readMetrics } from '../harness/program-metrics.ts'
+import { runToEnd } from '../harness/servers.ts'
+import { spreadOf } from '../harness/rounds.ts'
+import type { BenchContext, Scenario, ScenarioResult, Table } from '../harness/scenario.ts'
+import { megabytes, short, spreadText, thousands } from '../harness/table.ts'
+import { countArchived, sumBilled } from '../pipeline/checks.ts'
+import type { Archived } from '../pipeline/checks.ts'
+import { pricesText } from '../pipeline/workload.ts'
+
+const flushIntervalMs = 1_000
+const pollMs = 50
+/** Longer than the ledger's pause between two steps. */
+const restMs = 500
+
+interface Start { readonly readyS: number, readonly cost: Cost }
+
+interface Sample {
+  readonly round: number
+  readonly fillS: number
+  readonly journalBytes: number
+  /** From the program's start until everything was counted, archived and folded, less what an empty start takes. */
+  readonly wallS: number
+  readonly cpuS: number
+  readonly cpuSByThread: Readonly<Record<string, number>>
+  readonly rssPeakBytes: number
+  readonly archived: Archived
+}
+
+async function writeFiles (folder: string): Promise<ProgramFiles> {
+  return await writeProgramFiles({ folder, upstreamUrl: 'http://127.0.0.1:9', prices: pricesText(), extra: `archive: { flushIntervalMs: ${flushIntervalMs} }\n` })
+}
+
+/** What starting and doing nothing takes: none of it is the events'. */
+async function measureEmptyStart (context: BenchContext): Promise<Start> {
+  const files = await writeFiles(path.join(context.folder, 'empty'))
+  const startMs = performance.now()
+  const program = await startMeasured(context, files)
+  const readyS = (performance.now() - startMs) / 1000
+  await sleep(restMs)
+  const cost = costOf(program.pid)
+  await program.stop()
+  return { readyS, cost }
+}
+
+/** Resolves when `events` are counted and archived and the ledger has come to rest. @returns when it was done, performance.now() */
+async function awaitDone (files: ProgramFiles, events: number): Promise<number> {
+  await eventually(`${events} events are counted and archived`, async () => {
+    const metrics = await readMetrics(files.ports.operator)
+    return metrics.get('tollgate_aggregator_events_total') === events && metrics.get('tollgate_archive_events_total') === events
+  }, { withinMs: 600_000, everyMs: pollMs })
+  for (let steps = -1, sinceMs = performance.now(); ;) {
+    const now = (await readMetrics(files.ports.operator)).get('tollgate_ledger_steps_total') ?? 0
+    if (now !== steps) { steps = now; sinceMs = performance.now() }
+    if (performance.now() - sinceMs >= restMs) return sinceMs
+    await sleep(pollMs)
+  }
+}
+
+async function measureRound (context: BenchContext, round: number, events: number, empty: Start): Promise<Sample> {
+  const files = await writeFiles(path.join(context.folder, `round-${round}`))
+  const fillStartMs = performance.now()
+  await runToEnd(path.join(import.meta.dirname, '../pipeline/fill-journal.ts'), [files.configFile, String(events)])
+  const fillS = (performance.now() - fillStartMs) / 1000
+  const journalBytes = globSync('journal/*.segment', { cwd: files.state }).reduce((sum, file) => sum + statSync(path.join(files.state, file)).size, 0)
+  const startMs = performance.now()
+  const program = await startMeasured(context, files, { isReadyAwaited: false })
+  const doneMs = await Promise.race([awaitDone(files, events), program.diedEarly])
+  const cost = costBetween(empty.cost, costOf(program.pid))
+  const rssPeakBytes = rssPeakOf(program.pid)
+  const billed = await sumBilled(files)
+  if (billed !== events) throw new Error(`${events} events went in, ${billed} are on the bills`)
+  const archived = await countArchived(files)
+  if (archived.events !== events) throw new Error(`${events} events went in, ${archived.events} are in the archive`)
+  await verify(files)
+  await program.stop()
+  const cpuSByThread = Object.fromEntries(Object.entries(cost.cpuMsByThread).map(([name, cpuMs]) => [name, cpuMs / 1000]))
+  return { round, fillS, journalBytes, wallS: (doneMs - startMs) / 1000 - empty.readyS, cpuS: cost.cpuMs / 1000, cpuSByThread, rssPeakBytes, archived }
+}
+
+function tablesOf (samples: readonly Sample[], events: number): Table[] {
+  const spread = (value: (sample: Sample) => number): string => spreadText(spreadOf(samples.map(value)))
+  const threads = [...new Set(samples.flatMap((sample) => Object.keys(sample.cpuSByThread)))]
+    .map((thread) => ({ thread, us: spreadOf(samples.map((sample) => (sample.cpuSByThread[thread] ?? 0) * 1e6 / events)).median })).sort((a, b) => b.us - a.us)
+  return [{
+    title: `${thousands(events)} events from journal to ledger, archive included`,
+    columns: ['events/s a core', 'CPU us an event', 'wall s', 'events/s', 'RSS peak MB', 'archive bytes an event'],
+    rows: [[
+      spread((sample) => events / sample.cpuS), spread((sample) => sample.cpuS * 1e6 / events), spread((sample) => sample.wallS), spread((sample) => events / sample.wallS),
+      megabytes(Math.max(...samples.map((sample) => sample.rssPeakBytes))), short(spreadOf(samples.map((sample) => sample.archived.bytes / events)).median)
+    ]],
+    notes: []
+  }, { title: 'Its CPU by thread, us an event', columns: ['thread', 'us'], rows: threads.map(({ thread, us }) => [thread, us.toFixed(2)]), notes: [] }]
+}
+
+async function run (context: BenchContext): Promise<ScenarioResult> {
+  const events = context.isQuick ? 100_000 : 1_000_000
+  const empty = await measureEmptyStart(context)
+  const samples: Sample[] = []
+  for (let round = 0; round < context.rounds; round++) {
+    const sample = await measureRound(context, round, events, empty)
+    context.say(`round ${round + 1} of ${context.rounds}: ${short(events / sample.cpuS)} events/s a core, ${short(sample.wallS)} s; the journal was filled in ${short(sample.fillS)} s`)
+    samples.push(sample)
+  }
+  return {
+    settings: [
+      `A journal filled with the product's own code (${short((samples[0]?.journalBytes ?? 0) / events)} bytes of disk an event, segments included): ${thousands(events)} answers of one hour to 400 keys of 200 members on 20 endpoints. Then the whole program is started on it, as after a stop of the aggregator, and watched until all is counted, archived and in the ledger.`,
+      `CPU is that of the whole process less what an empty start takes (${short(empty.cost.cpuMs / 1000)} s); wall time less an empty start's (${short(empty.readyS)} s). Default configuration, but what waits for the archive is written after ${flushIntervalMs} ms so that it lies within the measured time.`,
+      `${context.rounds} rounds on a new state each; median (least to most). After each: the bills of all members over HTTP come to ${thousands(events)}, the archive holds ${thousands(events)} different events, and \`tollgate verify\` agrees.`
+    ],
+    tables: tablesOf(samples, events),
+    files: [],
+    samples
+  }
+}
+
+export const pipeline: Scenario = { name: 'pipeline', title: 'Events a core from journal to ledger, archive included', run }

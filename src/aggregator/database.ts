@@ -1,0 +1,105 @@
+// Opening aggregator.duckdb: made when it isn't there, checked from end to end when it is. A file that can't be trusted is
+// never opened half: it is moved aside, and what it held is counted again from the archive and the journal.
+import { existsSync, renameSync } from 'node:fs'
+import path from 'node:path'
+import { TollgateError } from '../domain/errors.ts'
+import { isDamage, openDuckDb } from '../platform/duckdb.ts'
+import type { DuckDb, DuckDbOptions, SqlConnection } from '../platform/duckdb.ts'
+import { makeFolderDurable, syncFolder } from '../platform/durable-file.ts'
+import { createTables, databaseVersion, hourlyTable, tables } from './aggregator-sql.ts'
+
+export interface AggregatorDatabase {
+  readonly duckDb: DuckDb
+  /** The one connection that writes. */
+  readonly writer: SqlConnection
+  /** It was made just now, because there was none. */
+  readonly isNew: boolean
+}
+
+export interface DatabaseOptions extends DuckDbOptions {
+  readonly newHistoryId: () => string
+  readonly nowMs: () => number
+}
+
+/**
+ * @throws TollgateError AGGREGATOR_DAMAGED when the file is truncated, has flipped bytes or isn't DuckDB's; then
+ * `setAside` gives way to a new one. AGGREGATOR_NEWER when a newer version wrote it.
+ */
+export async function openDatabase (options: DatabaseOptions): Promise<AggregatorDatabase> {
+  makeFolderDurable(path.dirname(options.file))
+  const isNew = !existsSync(options.file)
+  let duckDb: DuckDb | undefined
+  try {
+    duckDb = await openDuckDb(options)
+    const writer = await duckDb.connect()
+    if (isNew || !await hasTables(writer)) await create(writer, options)
+    else await check(writer)
+    await beginTerm(writer, options.nowMs())
+    return { duckDb, writer, isNew }
+  } catch (error) {
+    duckDb?.close()
+    if (!isDamage(error)) throw error
+    throw new TollgateError('AGGREGATOR_DAMAGED', `${options.file} is damaged: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** Moves a damaged database out of the way, with its write-ahead log. @returns the new name */
+export function setAside (file: string, nowMs: number): string {
+  const aside = `${file}.damaged-${nowMs}`
+  for (const suffix of ['.wal', '']) if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix)
+  syncFolder(path.dirname(file))
+  return aside
+}
+
+/** Undoes `setAside` for a start that is refused, so that a person finds everything where it was. */
+export function putBack (aside: string, file: string): void {
+  for (const suffix of ['', '.wal']) if (existsSync(aside + suffix)) renameSync(aside + suffix, file + suffix)
+  syncFolder(path.dirname(file))
+}
+
+// A crash between making the file and this commit leaves a database without tables: as good as none.
+async function hasTables (writer: SqlConnection): Promise<boolean> {
+  const rows = await writer.rows('SELECT 1 FROM duckdb_tables() WHERE table_name = $1', ['meta'])
+  return rows.length > 0
+}
+
+async function create (writer: SqlConnection, { newHistoryId }: DatabaseOptions): Promise<void> {
+  await writer.transaction(async () => {
+    await writer.run(createTables)
+    await writer.run('INSERT INTO meta VALUES ($1, $2, 0, 0, 0, NULL)', [databaseVersion, newHistoryId()])
+  })
+}
+
+/** Reads every row, and looks every key up in its index: DuckDB sees damage only in what it reads. */
+async function check (writer: SqlConnection): Promise<void> {
+  const [meta] = await writer.rows<{ databaseVersion: number }>('SELECT databaseVersion FROM meta')
+  if (meta === undefined) throw new Error('Corrupt database: no row says what it is')
+  if (meta.databaseVersion > databaseVersion) throw new TollgateError('AGGREGATOR_NEWER', `aggregator.duckdb has version ${meta.databaseVersion}, this program knows ${databaseVersion}`)
+  const partitions = await writer.rows<{ sourcePartition: number, segment: number }>('SELECT sourcePartition, segment FROM partitions')
+  const names = ['meta', ...Object.keys(tables), ...partitions.map(({ sourcePartition, segment }) => hourlyTable(sourcePartition, segment))]
+  await writer.run('BEGIN TRANSACTION')
+  try {
+    for (const table of names) {
+      await writer.rows(`SELECT sum(hash(t)) FROM ${table} t`)
+      // The one row of `meta` has no key.
+      if (table !== 'meta') await writer.run(`INSERT OR IGNORE INTO ${table} SELECT * FROM ${table}`)
+    }
+  } finally {
+    await writer.run('ROLLBACK').catch(() => undefined)
+  }
+}
+
+/** How many earlier terms are kept: a ledger that stands in an older one reads everything again. */
+const termsMax = 1000
+
+/**
+ * Each opening is a term of its own, named by the clock so that two copies of one file never go on under the same name.
+ * The list of terms and where they began tells a ledger's position in this file's past from one in another file's.
+ */
+async function beginTerm (writer: SqlConnection, nowMs: number): Promise<void> {
+  await writer.transaction(async () => {
+    await writer.run('UPDATE meta SET term = greatest(term + 1, $1)', [nowMs])
+    await writer.run('INSERT INTO terms SELECT term, revision + 1 FROM meta')
+    await writer.run(`DELETE FROM terms WHERE term NOT IN (SELECT term FROM terms ORDER BY term DESC LIMIT ${termsMax})`)
+  })
+}

@@ -1,0 +1,22 @@
+// A bill for the operator at the command line: the same computation as over HTTP, with room for longer ranges.
+import { rangeOf, usageOf } from './charge.ts'
+import type { Usage, UsageGrouping } from './charge.ts'
+import type { BillingSource } from './source.ts'
+
+/** Days are yyyy-MM-dd, both included. */
+export interface BillQuestion {
+  readonly memberId: number
+  readonly apiKeyId?: number
+  readonly from: string
+  readonly to: string
+  readonly by: UsageGrouping
+}
+
+/** Ten years: what the ledger's own limit of rows allows is decided there. */
+const billDaysMax = 3_660
+
+/** @throws TollgateError M0002, M0007, M0009 */
+export async function billOf (source: BillingSource, { memberId, apiKeyId, from, to, by }: BillQuestion): Promise<Usage> {
+  const range = rangeOf({ from, to, daysMax: billDaysMax })
+  return usageOf(await source.counted({ memberId, apiKeyId, ...range }), range, by, source.book)
+}

@@ -1,0 +1,62 @@
+// The billing server's endpoints, the same for a member and for the operator under each one's prefix.
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import Type from 'typebox'
+import { roundToWhole } from '../domain/money.ts'
+import { rate } from '../domain/rating.ts'
+import { chargeAnswer, chargeQuery, chargeTotalAnswer, errorAnswer, memberParams, usageAnswer, usageQuery } from './answer-schemas.ts'
+import type { Guard } from './authentication.ts'
+import { chargeOf, rangeOf, unpricedCount, usageOf } from './charge.ts'
+import type { UsageGrouping } from './charge.ts'
+import type { BillingSource } from './source.ts'
+
+export interface RouteParts {
+  readonly source: BillingSource
+  readonly guard: Guard
+  readonly rangeDaysMax: number
+  /** `/api` or `/private`. */
+  readonly prefix: string
+  readonly security: string
+}
+
+interface Params { readonly memberId: string }
+interface ChargeQuery { readonly apiKeyId?: string, readonly startDate: string, readonly endDate: string }
+interface UsageQuery { readonly apiKeyId?: string, readonly from: string, readonly to: string, readonly by?: UsageGrouping }
+
+const problems = { 400: errorAnswer, 401: errorAnswer, 406: errorAnswer, 500: errorAnswer, 503: errorAnswer }
+
+export function addRoutes (app: FastifyInstance, { source, guard, rangeDaysMax, prefix, security }: RouteParts): void {
+  const aggregation = `${prefix}/aggregation/v1`
+  const described = (summary: string, querystring: Type.TSchema, answer: Type.TSchema) => ({
+    summary, params: memberParams, querystring, security: [{ [security]: [] }], response: { 200: answer, ...problems }
+  })
+  // Who asks is looked at before what is asked for.
+  const onRequest = async (request: FastifyRequest): Promise<void> => {
+    guard(request.headers.authorization, (request.params as Partial<Params>).memberId)
+  }
+  const countedFor = async (request: FastifyRequest): ReturnType<BillingSource['counted']> => {
+    const { apiKeyId, startDate, endDate } = request.query as ChargeQuery
+    return await source.counted({ ...questionOf(request, apiKeyId), ...rangeOf({ from: startDate, to: endDate, daysMax: rangeDaysMax }) })
+  }
+
+  app.get(`${aggregation}/ping`, { schema: { summary: 'Answers pong, to anybody.', produces: ['text/plain'], response: { 200: Type.String({ examples: ['pong'] }) } } }, async (_, reply) => {
+    void reply.type('text/plain; charset=utf-8')
+    return 'pong'
+  })
+  app.get(`${aggregation}/member/:memberId/charge`, { onRequest, schema: described('Charges by key, day and hour, in whole units of the currency.', chargeQuery, chargeAnswer) }, async (request) =>
+    ({ success: true, result: chargeOf(await countedFor(request), source.book) }))
+  app.get(`${aggregation}/member/:memberId/charge/total`, { onRequest, schema: described('The sum of the charges.', chargeQuery, chargeTotalAnswer) }, async (request) => {
+    const { rows } = await countedFor(request)
+    const totalCount = rows.reduce((sum, row) => sum + row.count, 0)
+    return { success: true, result: { totalCount, totalCost: roundToWhole(rate(rows, source.book).totalMicros), unpriced: unpricedCount(rows, source.book) } }
+  })
+  app.get(`${prefix}/usage/v1/members/:memberId`, { onRequest, schema: described('Usage and exact cost by day, hour, key or endpoint.', usageQuery, usageAnswer) }, async (request) => {
+    const { apiKeyId, from, to, by = 'day' } = request.query as UsageQuery
+    const range = rangeOf({ from, to, daysMax: rangeDaysMax })
+    return usageOf(await source.counted({ ...questionOf(request, apiKeyId), ...range }), range, by, source.book)
+  })
+}
+
+function questionOf (request: FastifyRequest, apiKeyId: string | undefined): { readonly memberId: number, readonly apiKeyId?: number } {
+  const { memberId } = request.params as Params
+  return { memberId: Number(memberId), ...(apiKeyId === undefined ? {} : { apiKeyId: Number(apiKeyId) }) }
+}

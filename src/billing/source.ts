@@ -1,0 +1,44 @@
+// Where bills come from: the ledger's counts and the price book, behind the gate, with the ledger's errors in the words of
+// the billing server's clients.
+import { TollgateError } from '../domain/errors.ts'
+import type { PriceBook } from '../domain/price-book.ts'
+import type { Ledger } from '../ledger/ledger-types.ts'
+import type { Clock } from '../platform/clock.ts'
+import { openQueryGate } from './query-gate.ts'
+import type { Counted, HourRange } from './charge.ts'
+
+export interface BillingSource {
+  readonly book: PriceBook
+  /** @throws TollgateError M0007 for more rows than one answer may have, M0009 when it can't be answered now */
+  readonly counted: (question: { readonly memberId: number, readonly apiKeyId?: number | undefined } & HourRange) => Promise<Counted>
+  /** Questions that wait for their turn. */
+  readonly waiting: () => number
+}
+
+const queriesRunningMax = 2
+const queriesWaitingMax = 64
+
+export function openBillingSource (ledger: Pick<Ledger, 'memberHours' | 'completeBeforeHour'>, book: PriceBook, clock: Clock): BillingSource {
+  const gate = openQueryGate({ runningMax: queriesRunningMax, waitingMax: queriesWaitingMax })
+  return {
+    book,
+    waiting: () => gate.waiting(),
+    counted: ({ memberId, apiKeyId, fromHour, toHour }) => gate.pass(async () => {
+      try {
+        // Asked before the rows: an hour that is complete now has all its events in rows that are read later.
+        const completeBeforeHour = await ledger.completeBeforeHour(clock.nowMs())
+        return { memberId, rows: await ledger.memberHours({ memberId, apiKeyId, fromHour, toHour }), completeBeforeHour }
+      } catch (error) {
+        throw clientError(error)
+      }
+    })
+  }
+}
+
+function clientError (error: unknown): unknown {
+  switch ((error as { readonly code?: unknown }).code) {
+    case 'LIMIT_EXCEEDED': return new TollgateError('M0007', 'the range holds more hours than one answer may have: ask for fewer days or for one key', { cause: error })
+    case 'LEDGER_BEHIND': return new TollgateError('M0009', 'the counts are still being read after a start, try again', { cause: error })
+    default: return error
+  }
+}

@@ -1,0 +1,64 @@
+// Who answers a command: the running program over its socket, or, when none runs, this process on the files under the
+// state's lock. The handlers are the same.
+import path from 'node:path'
+import type { Config } from '../config/schema.ts'
+import { TollgateError } from '../domain/errors.ts'
+import { sleepMs, systemClock } from '../platform/clock.ts'
+import { stateFiles } from '../platform/state-files.ts'
+import { lockState } from '../platform/state-lock.ts'
+import type { StateLock } from '../platform/state-lock.ts'
+import type { Arguments } from './arguments.ts'
+import { configOf } from './command.ts'
+import type { CommandContext } from './command.ts'
+import { askProgram } from './control-client.ts'
+import { openOffline } from './offline.ts'
+
+/** A program that starts holds the lock a while before it answers on its socket. */
+const startingWaitMs = 10_000
+const retryMs = 200
+
+/** A command's question: its arguments are read before the configuration is. @throws ConfigError, and what the handler throws */
+export async function ask<Result> (given: Arguments, context: CommandContext, command: string, argument: unknown): Promise<Result> {
+  return await askTollgate(configOf(given, context), command, argument)
+}
+
+/** @throws what the handler throws; TollgateError STATE_LOCKED when somebody holds the state but answers nothing */
+async function askTollgate<Result> (config: Config, command: string, argument: unknown): Promise<Result> {
+  const endMs = systemClock.monotonicMs() + startingWaitMs
+  for (;;) {
+    const answer = await askProgram(stateFiles(config.state).controlSocket, command, argument)
+    if (answer.isRunning) return answer.result as Result
+    const lock = tryLock(config.state)
+    if (lock instanceof TollgateError) {
+      if (systemClock.monotonicMs() > endMs) throw lock
+      await sleepMs(retryMs)
+      continue
+    }
+    try {
+      return await answerOffline(config, command, argument) as Result
+    } finally {
+      lock.release()
+    }
+  }
+}
+
+function tryLock (state: string): StateLock | TollgateError {
+  try {
+    return lockState(path.resolve(state))
+  } catch (error) {
+    if (error instanceof TollgateError && error.code === 'STATE_LOCKED') return error
+    throw error
+  }
+}
+
+async function answerOffline (config: Config, command: string, argument: unknown): Promise<unknown> {
+  const { handlers, close } = await openOffline(config, command)
+  try {
+    const handler = handlers[command]
+    if (handler === undefined) throw new TollgateError('COMMAND_UNKNOWN', `there is no command ${command}`)
+    // Through JSON as over the socket: a command sees the same values either way.
+    return JSON.parse(JSON.stringify(await handler(argument) ?? null))
+  } finally {
+    await close()
+  }
+}

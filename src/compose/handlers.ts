@@ -1,0 +1,34 @@
+// What the control socket of a running program answers: the commands' own handlers, with the running parts behind them.
+import type { BillingHandle } from '../billing/start.ts'
+import type { ControlHandlers } from '../cli/control-server.ts'
+import { billHandlers } from '../cli/handlers/bill.ts'
+import { proofHandlers } from '../cli/handlers/proof.ts'
+import type { ProofParts } from '../cli/handlers/proof.ts'
+import { registryHandlers } from '../cli/handlers/registry.ts'
+import type { Config } from '../config/schema.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { ThreadHandle } from '../platform/thread.ts'
+import type { Registry } from '../registry/port.ts'
+
+export interface RunningParts {
+  readonly config: Config
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly journal: ThreadHandle
+  readonly aggregator: ThreadHandle
+  readonly billing: BillingHandle
+}
+
+export function embeddedHandlers ({ config, registry, clock, journal, aggregator: { rpc }, billing }: RunningParts): ControlHandlers {
+  const aggregator: ProofParts['aggregator'] = {
+    verify: (question) => rpc.ask('verify', question),
+    acknowledge: (question) => rpc.ask('acknowledge', question),
+    rebuild: (question) => rpc.ask('rebuild', question),
+    status: () => rpc.ask('status')
+  }
+  return {
+    ...registryHandlers({ registry, signing: config.auth.secrets[0], memberSecret: config.billing.memberSecret, clock }),
+    ...billHandlers(billing.bill),
+    ...proofHandlers({ aggregator, ledger: billing.totals, clock, askMarks: () => journal.rpc.ask('mark'), isCounting: true })
+  }
+}

@@ -1,0 +1,61 @@
+// The keys under `gateway`: what clients meet, and where their requests go.
+import type Type from 'typebox'
+import { choice, either, flag, group, integer, list, map, optional, size, text } from './setting.ts'
+
+const dayMs = 86_400_000
+const methodPattern = '[A-Z][A-Z-]{0,31}'
+
+const route = group({
+  id: text({ description: 'Names the route in usage events, metrics and logs.', pattern: '[A-Za-z0-9][A-Za-z0-9._-]{0,63}', patternMeaning: 'letters, digits, `.`, `_` and `-`, 64 at most' }),
+  hosts: list(text({ description: 'A host name, or `*.example.com` for every name below it.', pattern: '(\\*\\.)?[a-z0-9_]([a-z0-9_.-]{0,252})', patternMeaning: 'a host name in lower case without port' }), { description: 'Only requests for these hosts. A route that names the host comes before those that name none. Empty: every host.', itemsMax: 100, default: [] }),
+  methods: list(text({ description: 'A method.', pattern: methodPattern, patternMeaning: 'a method in capitals' }), { description: 'Only these methods; GET includes HEAD. Empty: every method.', itemsMax: 32, default: [] }),
+  path: text({ description: 'A path pattern: `/tracking/{id}/end`, or `/tracking/**` for the path and all below it. The one with the most literal segments wins.' }),
+  upstream: text({ description: 'A name under `gateway.upstreams`.' }),
+  rewrite: optional(text({ description: 'The path for the upstream, made of the variables of `path` (and `**`): `/v2/{id}`. Without it the path goes on as it came.' })),
+  isPublic: flag({ description: 'No key is asked for, nothing is metered or billed.', default: false }),
+  requestedTokens: integer({ description: 'What one request takes from its key\'s rate.', unit: 'tokens', minimum: 1, maximum: 1_000_000_000, default: 1 }),
+  units: either(
+    integer({ description: 'Units of each answer.', unit: 'units', minimum: 0, maximum: 1_000_000_000, default: 1 }),
+    group({ header: text({ description: 'The header of the upstream\'s answer that says how many units it costs. Clients don\'t get it.', pattern: '[A-Za-z0-9-]{1,64}', patternMeaning: 'a header\'s name' }) }, { description: 'Read from the answer; 1 where the header is missing or no whole number.' }),
+    { description: 'What one answer costs, in units of its endpoint\'s price: a number, or `{ header: X-Units }`.', default: 1 }
+  ),
+  requestBytesMax: optional(size({ description: 'The longest request body of this route, instead of `gateway.requestBytesMax`.', minimum: 0, maximum: 2 ** 40 })),
+  forwardApiKey: flag({ description: 'The upstream gets the X-API-KEY header too.', default: false }),
+  forwardPreflights: flag({ description: 'CORS preflights (OPTIONS without a key) go to the upstream, unmetered; else they are refused like any request without a key.', default: true }),
+  trustTraceId: flag({ description: 'A valid X-TRACE-ID of the client is kept; else each request gets a new one.', default: false })
+}, { description: 'Which requests go where.' })
+
+const upstream = group({
+  url: text({ description: 'Scheme, host and port: `http://127.0.0.1:3000`.', pattern: 'https?://[^/?#@\\s]+/?', patternMeaning: 'http:// or https://, a host and perhaps a port, no path or password' }),
+  connectTimeoutMs: integer({ description: 'Until a connection stands; then G0008.', unit: 'ms', minimum: 1, maximum: 600_000, default: 2_000 }),
+  responseTimeoutMs: integer({ description: 'From the request\'s last byte to the answer\'s head; then G0009.', unit: 'ms', minimum: 1, maximum: dayMs, default: 30_000 }),
+  idleTimeoutMs: integer({ description: 'Silence within a body, either way.', unit: 'ms', minimum: 1, maximum: dayMs, default: 30_000 }),
+  keepAliveMs: integer({ description: 'How long an unused connection is kept.', unit: 'ms', minimum: 1, maximum: dayMs, default: 4_000 }),
+  connectionsMax: integer({ description: 'Connections of one worker to it; further requests wait for one.', unit: 'connections', minimum: 1, maximum: 65_535, default: 256 }),
+  forwardHost: flag({ description: 'The upstream gets the client\'s Host header; else the host of `url`.', default: false })
+}, { description: 'A server that answers the requests.' })
+
+/** Clients meet the gateway here. */
+export const gateway = group({
+  listen: group({
+    host: text({ description: 'Address to listen on; 0.0.0.0 for every IPv4 address.', default: '0.0.0.0' }),
+    port: integer({ description: 'TCP port.', unit: 'port', minimum: 1, maximum: 65_535, default: 8080 }),
+    tls: optional(group({
+      certificateFile: text({ description: 'PEM file of the certificate and its chain.', isPath: true }),
+      keyFile: text({ description: 'PEM file of the private key.', isPath: true })
+    }, { description: 'Serve HTTPS on this port instead of HTTP.' }))
+  }, { description: 'Where clients connect.' }),
+  workers: integer({ description: 'Threads that serve requests, all on one port.', unit: 'threads', minimum: 1, maximum: 64, default: 'auto', auto: 'one less than the machine has cores, at least 1' }),
+  routes: list(route, { description: 'Which requests go where. What matches no route is answered with G0007.', itemsMax: 1_000, default: [] }),
+  upstreams: map(upstream, { description: 'The servers behind the gateway, by names of your own.', entriesMax: 100, default: {} }),
+  requestBytesMax: size({ description: 'The longest request body; a longer one is answered with 413.', minimum: 0, maximum: 2 ** 40, default: '10MiB' }),
+  headerBytesMax: size({ description: 'The longest head of a request; a longer one is answered with 431.', minimum: 1_024, maximum: 1_048_576, default: '16KiB' }),
+  inFlightMax: integer({ description: 'Requests that one worker handles at a time; beyond it clients get G0010 at once.', unit: 'requests', minimum: 1, maximum: 1_000_000, default: 4_096 }),
+  stopTimeoutMs: integer({ description: 'How long a stop waits for requests in flight before it cuts them.', unit: 'ms', minimum: 0, maximum: 3_600_000, default: 35_000 }),
+  trustedProxies: list(text({ description: 'An address or a block such as 10.0.0.0/8.' }), { description: 'Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.', itemsMax: 1_000, default: [] }),
+  clientIp: choice(['full', 'truncated', 'off'], { description: 'What usage events hold of a client\'s address: all of it, its network (/24, /48), nothing.', default: 'full' })
+}, { description: 'What clients meet, and where their requests go.' })
+
+export type GatewayConfig = Type.Static<typeof gateway>
+export type RouteConfig = GatewayConfig['routes'][number]
+export type UpstreamConfig = GatewayConfig['upstreams'][string]

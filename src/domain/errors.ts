@@ -1,0 +1,90 @@
+// The catalogue of errors. Callers branch on the code, never on the text; docs/errors.md has a row for each, and a test
+// ties the two together. Client-facing codes (G…, M…) and their meaning are a contract; operator-facing ones are names.
+
+/** Answered by the gateway to its clients. */
+export const gatewayErrors = {
+  G0001: { status: 401, message: 'API key not found' },
+  G0002: { status: 401, message: 'invalid API key' },
+  G0003: { status: 500, message: 'illegal state' },
+  G0004: { status: 500, message: 'internal server error' },
+  G0005: { status: 500, message: 'unhandled error' },
+  G0006: { status: 429, message: 'rate limit exceeded' },
+  G0007: { status: 404, message: 'no route' },
+  G0008: { status: 502, message: 'upstream failed' },
+  G0009: { status: 504, message: 'upstream timed out' },
+  G0010: { status: 503, message: 'usage cannot be recorded' },
+  G0011: { status: 400, message: 'request too large or malformed' },
+  G0012: { status: 402, message: 'quota or prepaid balance used up' },
+  G0013: { status: 503, message: 'API key cannot be checked' },
+  G0014: { status: 501, message: 'protocol upgrade not supported' }
+} as const
+export type GatewayErrorCode = keyof typeof gatewayErrors
+
+/** Answered by the billing server. */
+export const billingErrors = {
+  M0001: { status: 401, message: 'access denied' },
+  M0002: { status: 400, message: 'malformed date, or start after end' },
+  M0003: { status: 500, message: 'internal server error' },
+  M0004: { status: 406, message: 'not acceptable' },
+  M0005: { status: 500, message: 'session could not be read' },
+  M0006: { status: 401, message: 'authentication required' },
+  M0007: { status: 400, message: 'date range too long' },
+  M0008: { status: 404, message: 'no such resource' },
+  M0009: { status: 503, message: 'cannot be answered now, try again' },
+  M0010: { status: 400, message: 'malformed request' }
+} as const
+export type BillingErrorCode = keyof typeof billingErrors
+
+/** Told to operators, on the command line and in the log. The value says what to do. */
+export const operatorErrors = {
+  CONFIG_INVALID: 'correct the named lines of the configuration file; `tollgate config check` lists them all',
+  STATE_LOCKED: 'another process uses this state folder: stop it first, or name another folder in `state`',
+  STATE_UNWRITABLE: 'give the user that runs Tollgate write access to the state folder, or name another one in `state`',
+  PORT_IN_USE: 'stop the other program, or choose another port in the configuration',
+  REGISTRY_CORRUPT: 'put a backup of registry.sqlite in its place, or move the file away and create members and keys again: what was revoked stays revoked by revocations.ndjson beside it',
+  REGISTRY_NEWER: 'a newer Tollgate wrote this registry: run that version, or restore the copy that was made before the upgrade',
+  REGISTRY_UNREADABLE: 'look at the disk that holds the state folder: it may be full or failing',
+  REFUSALS_CORRUPT: 'put a backup of revocations.ndjson in its place, or remove the named line; what it revoked stays revoked where registry.sqlite knows it',
+  MEMBER_UNKNOWN: 'create the member first: `tollgate member create`; `tollgate member list` shows all',
+  MEMBER_EXISTS: 'take another number, or leave `--id` out',
+  KEY_UNKNOWN: '`tollgate key list` shows all keys of this registry',
+  KEY_EXISTS: 'take another number, or leave `--id` out',
+  KEY_REVOKED: 'a revoked key stays revoked: create a new one',
+  LIMIT_EXCEEDED: 'ask for less at a time, or raise the named limit',
+  LEDGER_BEHIND: 'wait until the ledger has read the hourly counts for the first time after its start',
+  ARGUMENT_INVALID: 'correct the command; `tollgate COMMAND --help` shows its options',
+  COMMAND_UNKNOWN: '`tollgate --help` shows the commands; a running program of another version may know others',
+  CONTROL_FAILED: 'look at the log of the running program',
+  STATE_PATH_TOO_LONG: 'name a state folder with a shorter path: a Unix socket has its path in 107 bytes',
+  AGGREGATOR_DAMAGED: 'restore aggregator.duckdb, or the missing archive files, from a backup and start again; with a complete archive the counts are made again by themselves',
+  AGGREGATOR_NEWER: 'a newer Tollgate wrote this database: run that version, or restore the copy that was made before the upgrade',
+  USAGE_LOG_GAP: 'nothing of the named stream is counted beyond the gap: bring the missing journal or archive files back from a backup; `tollgate verify` shows what is affected',
+  ARCHIVE_INCOMPLETE: 'bring the named files back from a backup (`tollgate verify` lists them all); what is counted and billed stays as it is',
+  ARCHIVE_PENDING: 'counted events are not in the archive yet: let the program run, or use `tollgate verify --wait SECONDS`',
+  REBUILD_REFUSED: 'the named hours can\'t be made again, because their archive is incomplete: bring the missing files back from a backup first',
+  NOTHING_TO_ACKNOWLEDGE: 'take gateway and hour as `tollgate verify` shows them; only a difference, a dead letter or a void can be acknowledged',
+  SNAPSHOT_DAMAGED: 'bring the named file back from a backup, or make the rows again with `tollgate rebuild --apply`',
+  JOURNAL_CORRUPT: 'keep a copy of the journal folder; then put a backup of it in its place, or move the named file out of it and start again: what that file held is then declared void, or reported as a gap where it was not counted yet',
+  JOURNAL_NO_ROOM: 'free disk space, or raise journal.bytesMax, and start again: nothing that is in the journal is lost',
+  JOURNAL_PARTITIONED: 'this journal was written for a cluster: let the cluster read it to its end before the machine runs alone',
+  JOURNAL_TOO_NEW: 'a newer Tollgate wrote this journal: run that version',
+  CLOCK_IMPLAUSIBLE: 'set the machine\'s clock (time synchronisation), then start again'
+} as const
+export type OperatorErrorCode = keyof typeof operatorErrors
+
+export type ErrorCode = GatewayErrorCode | BillingErrorCode | OperatorErrorCode
+
+export class TollgateError extends Error {
+  readonly code: ErrorCode
+  /** @param message what happened and where; the catalogue's remedy is added where an operator reads it */
+  constructor (code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.name = 'TollgateError'
+    this.code = code
+  }
+}
+
+/** The remedy for an operator-facing code; undefined for codes that clients see. */
+export function remedyOf (code: string | undefined): string | undefined {
+  return code !== undefined && Object.hasOwn(operatorErrors, code) ? operatorErrors[code as OperatorErrorCode] : undefined
+}

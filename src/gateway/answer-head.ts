@@ -1,0 +1,94 @@
+// The head of an upstream's answer on its way to the client: what belongs to the hop between gateway and upstream is taken
+// out, values are checked (uWebSockets.js writes whatever it is given), and the gateway's own headers are added.
+import type { HttpResponse } from 'uWebSockets.js'
+import { statusLine } from './problem.ts'
+import { rateLimitText, writeRate } from './rate-limits.ts'
+import type { RateState } from './rate-limits.ts'
+
+export interface AnswerHead {
+  /** Name, value, name, value …. A value beyond ASCII stands as its bytes. */
+  readonly headers: readonly (string | Buffer)[]
+  /** Bytes of the body as announced; -1 where it isn't. */
+  readonly contentLength: number
+  /** What the units header said, where the route names one; '' without it. */
+  readonly unitsText: string
+}
+
+export interface AnswerHeadRules {
+  /** In lower case; '' for none. */
+  readonly unitsHeader: string
+  /** The gateway limits this route itself: an upstream's own rate headers would contradict. */
+  readonly isLimited: boolean
+}
+
+const hopHeaders: ReadonlySet<string> = new Set([
+  'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade',
+  // Written by the server itself.
+  'date',
+  // The gateway's own.
+  'x-trace-id'
+])
+const limitHeaders: ReadonlySet<string> = new Set([
+  'x-ratelimit-remaining', 'x-ratelimit-replenish-rate', 'x-ratelimit-burst-capacity', 'x-ratelimit-requested-tokens', 'ratelimit', 'ratelimit-policy'
+])
+const isPlainText = /^[\t\x20-\x7e]*$/
+const isSafeText = /^[\t\x20-\x7e\x80-\xff]*$/
+const isToken = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
+
+export const noAnswerHead: AnswerHead = { headers: [], contentLength: -1, unitsText: '' }
+
+/**
+ * @param received name in lower case, value in latin1, name, value …
+ * @returns undefined where a name or value can't be passed on, such as one with a line break
+ */
+export function readAnswerHead (received: readonly string[], rules: AnswerHeadRules): AnswerHead | undefined {
+  const headers: (string | Buffer)[] = []
+  const hop = namedByConnection(received)
+  let unitsText = ''
+  let contentLength = -1
+  for (let at = 0; at < received.length; at += 2) {
+    const name = received[at] as string
+    const value = received[at + 1] as string
+    if (name === 'content-length') { contentLength = Number(value); continue }
+    if (hopHeaders.has(name) || hop?.has(name) === true) continue
+    if (name === rules.unitsHeader) { unitsText = unitsText === '' ? value : unitsText + ',' + value; continue }
+    if (rules.isLimited && limitHeaders.has(name)) continue
+    if (!push(headers, name, value)) return undefined
+  }
+  return { headers, contentLength, unitsText }
+}
+
+function push (headers: (string | Buffer)[], name: string, value: string): boolean {
+  if (!isToken.test(name)) return false
+  if (isPlainText.test(value)) headers.push(name, value)
+  else if (isSafeText.test(value)) headers.push(name, Buffer.from(value, 'latin1'))
+  else return false
+  return true
+}
+
+function namedByConnection (received: readonly string[]): ReadonlySet<string> | undefined {
+  let named: Set<string> | undefined
+  for (let at = 0; at < received.length; at += 2) {
+    const value = received[at + 1] as string
+    if (received[at] !== 'connection' || value === 'keep-alive' || value === 'close') continue
+    named ??= new Set()
+    for (const token of value.toLowerCase().split(',')) named.add(token.trim())
+  }
+  return named
+}
+
+/** Status, the upstream's headers, the gateway's. Call it corked. */
+export function writeAnswerHead (response: HttpResponse, status: number, headers: readonly (string | Buffer)[], traceId: string, rate: RateState | undefined): void {
+  response.writeStatus(statusLine(status))
+  for (let at = 0; at < headers.length; at += 2) response.writeHeader(headers[at] as string, headers[at + 1] as string)
+  response.writeHeader('X-TRACE-ID', traceId)
+  if (rate !== undefined) writeRate(response, rate, rateLimitText(rate.limit, rate.remaining))
+}
+
+/** An answer whose body is here, or has none. Call it corked. */
+export function writeWholeAnswer (response: HttpResponse, { contentLength }: AnswerHead, { chunks, isBodyless, isHead, mustClose }: { readonly chunks: readonly Buffer[], readonly isBodyless: boolean, readonly isHead: boolean, readonly mustClose: boolean }): void {
+  if (!isBodyless) response.end(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks), mustClose)
+  else if (isHead && contentLength >= 0) response.endWithoutBody(contentLength, mustClose)
+  // 204 and 304 have no length, and the server takes no other arguments without one.
+  else response.endWithoutBody()
+}

@@ -1,0 +1,171 @@
+// What happens to a request, decided while the server still holds it: refused, or forwarded. The order is part of the
+// contract: what comes before the route is never metered, and no upstream is called for what could not be recorded.
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js'
+import type { GatewayErrorCode } from '../domain/errors.ts'
+import { isPathPlain } from '../domain/route-pattern.ts'
+import type { LimiterDecision, RateLimit } from '../limiter/port.ts'
+import type { Authenticator, Caller } from './authentication.ts'
+import { addressText } from './client-address.ts'
+import type { ClientAddresses } from './client-address.ts'
+import type { Exchange } from './exchange.ts'
+import { unitsHeaderOf } from './facts.ts'
+import { drainedBytesMax } from './options.ts'
+import type { Problem } from './problem.ts'
+import { retryAfterS } from './rate-limits.ts'
+import type { RouteLimits } from './rate-limits.ts'
+import { RequestHead } from './request-head.ts'
+import { upstreamPath } from './router.ts'
+import type { Route, Router } from './router.ts'
+import type { Services } from './services.ts'
+import { traceIdOf } from './trace-id.ts'
+import { upstreamHeaders } from './upstream-headers.ts'
+import type { RequestOrigin } from './upstream-headers.ts'
+import type { Upstream } from './upstream.ts'
+
+export interface GatekeeperOptions {
+  readonly services: Services
+  readonly router: Router
+  /** By route: its upstream, and the place of that in the counters. */
+  readonly upstreams: readonly RouteUpstream[]
+  /** By route. */
+  readonly limits: readonly RouteLimits[]
+  readonly authenticator: Authenticator
+  readonly limiter: { readonly take: (apiKeyId: number, tokens: number, limit: RateLimit) => LimiterDecision }
+  readonly addresses: ClientAddresses
+  readonly inFlightMax: number
+  /** Of routes that don't say their own. */
+  readonly requestBytesMax: number
+  readonly isTls: boolean
+}
+
+export interface RouteUpstream { readonly index: number, readonly upstream: Upstream }
+
+/** Not a failure of the caller's: it may come back at once. */
+const retrySoonS = 1
+
+export class Gatekeeper {
+  readonly #options: GatekeeperOptions
+  /** Used again for each request: read and acted upon within one call of `admit`. */
+  readonly #head = new RequestHead()
+  #origin: RequestOrigin = { peer: '', isProxyTrusted: false, isTls: false }
+
+  constructor (options: GatekeeperOptions) { this.#options = options }
+
+  admit (exchange: Exchange, response: HttpResponse, request: HttpRequest): void {
+    const head = this.#head
+    const { facts } = exchange
+    const verdict = head.read(request)
+    if (verdict === 'broken') { exchange.abandon(); return }
+    facts.method = head.method
+    facts.path = head.path
+    facts.clientAgent = head.userAgent
+    if (verdict === 'malformed' || !isPathPlain(head.path)) {
+      facts.traceId = traceIdOf('', false)
+      exchange.refuse({ code: 'G0011', mustClose: true })
+      return
+    }
+    const route = this.#route()
+    facts.traceId = traceIdOf(head.traceId, route?.config.trustTraceId === true)
+    facts.route = route
+    if (isUpgradeAsked(head.upgrade)) exchange.refuse({ code: 'G0014', mustClose: true })
+    else if (route === undefined) exchange.refuse(this.#withBody({ code: 'G0007' }))
+    else this.#admitTo(exchange, route, response)
+  }
+
+  #route (): Route | undefined {
+    const { host, method, path, preflightMethod } = this.#head
+    const { router } = this.#options
+    return router.find(host, method, path) ?? (preflightMethod === '' ? undefined : router.find(host, preflightMethod, path))
+  }
+
+  #admitTo (exchange: Exchange, route: Route, response: HttpResponse): void {
+    const { addresses, isTls } = this.#options
+    const peer = addressText(new Uint8Array(response.getRemoteAddress()))
+    const { clientIp, isProxyTrusted } = addresses.find(peer, this.#head.forwardedFor)
+    this.#origin = { peer, isProxyTrusted, isTls }
+    exchange.facts.clientIp = addresses.recorded(clientIp)
+    const isPreflight = this.#head.preflightMethod !== '' && this.#head.apiKey === '' && route.config.forwardPreflights
+    if (route.config.isPublic || isPreflight) this.#forwardUnmetered(exchange, route)
+    else this.#forwardMetered(exchange, route)
+  }
+
+  #forwardUnmetered (exchange: Exchange, route: Route): void {
+    const problem = this.#sizeProblem(route) ?? this.#crowdProblem(route)
+    if (problem === undefined) this.#forward(exchange, route, undefined)
+    else exchange.refuse(this.#withBody(problem))
+  }
+
+  #forwardMetered (exchange: Exchange, route: Route): void {
+    const { authenticator, services } = this.#options
+    const requestTimeMs = exchange.meter()
+    const caller = authenticator.authenticate(this.#head.apiKey, requestTimeMs)
+    if (typeof caller === 'string') {
+      exchange.facts.caller = authenticator.refusedCaller
+      exchange.refuse(this.#withBody(keyProblem(caller)))
+      return
+    }
+    exchange.facts.caller = caller
+    const tooLarge = this.#sizeProblem(route)
+    if (tooLarge !== undefined) { exchange.refuse(tooLarge); return }
+    const unrecordable = services.meter.isOpen ? this.#crowdProblem(route) : { code: 'G0010', retryAfterS: retrySoonS } as const
+    if (unrecordable !== undefined) {
+      exchange.unmeter()
+      exchange.refuse(this.#withBody(unrecordable))
+      return
+    }
+    const limited = this.#limit(exchange, route, caller)
+    if (limited === undefined) this.#forward(exchange, route, caller)
+    else exchange.refuse(this.#withBody(limited))
+  }
+
+  #sizeProblem ({ config }: Route): Problem | undefined {
+    const { contentLength } = this.#head
+    if (contentLength <= (config.requestBytesMax ?? this.#options.requestBytesMax)) return undefined
+    return { code: 'G0011', status: 413, message: 'request body too large', mustClose: true }
+  }
+
+  /** More at a time than this worker may hold; requests that the upstream's client has not let go of count too. */
+  #crowdProblem (route: Route): Problem | undefined {
+    const { services, inFlightMax, upstreams } = this.#options
+    const { upstream } = upstreams[route.index] as RouteUpstream
+    if (services.inFlight.count < inFlightMax && upstream.openCalls() < inFlightMax) return undefined
+    return { code: 'G0010', message: 'too many requests at a time', retryAfterS: retrySoonS }
+  }
+
+  #limit (exchange: Exchange, route: Route, { claims }: Caller): Problem | undefined {
+    const limit = (this.#options.limits[route.index] as RouteLimits)[claims.grade]
+    const decision = this.#options.limiter.take(claims.apiKeyId, limit.requestedTokens, limit.limit)
+    exchange.facts.rate = { limit, remaining: decision.remaining }
+    return decision.isAllowed ? undefined : { code: 'G0006', retryAfterS: retryAfterS(decision) }
+  }
+
+  #forward (exchange: Exchange, route: Route, caller: Caller | undefined): void {
+    const { upstreams, requestBytesMax } = this.#options
+    const head = this.#head
+    const { index, upstream } = upstreams[route.index] as RouteUpstream
+    exchange.forward({
+      upstreamIndex: index,
+      upstream,
+      path: upstreamPath(route, head.path, head.query),
+      headers: upstreamHeaders(head, route, upstream.config.forwardHost, this.#origin, caller, exchange.facts.traceId),
+      announcedBytes: head.isChunked ? -1 : Math.max(head.contentLength, 0),
+      bodyBytesMax: route.config.requestBytesMax ?? requestBytesMax,
+      unitsHeader: unitsHeaderOf(route.config)
+    })
+  }
+
+  /** A long body of a refused request isn't worth reading: the connection is closed instead. */
+  #withBody (problem: Problem): Problem {
+    const isLong = this.#head.isChunked || this.#head.contentLength > drainedBytesMax
+    return isLong ? { ...problem, mustClose: true } : problem
+  }
+}
+
+/** `Upgrade: h2c` may be ignored (RFC 9110, 7.8), and some clients send it with every first request. */
+function isUpgradeAsked (upgrade: string): boolean {
+  return upgrade !== '' && upgrade.split(',').some((protocol) => protocol.trim().toLowerCase() !== 'h2c')
+}
+
+function keyProblem (code: GatewayErrorCode): Problem {
+  return code === 'G0013' ? { code, retryAfterS: retrySoonS } : { code }
+}

@@ -1,0 +1,35 @@
+// What a gateway is told: plain data that crosses threads as it is. Everything here was checked by the configuration.
+import type { GatewayConfig } from '../config/schema.ts'
+import type { TokenSecret } from '../domain/api-key.ts'
+import type { PriceBookDocument } from '../domain/price-book-document.ts'
+import type { GradeType } from '../domain/usage-event.ts'
+import type { RateLimit } from '../limiter/port.ts'
+
+/** What every worker of a gateway is told alike. */
+export interface GatewayRules {
+  readonly gatewayId: string
+  readonly gateway: GatewayConfig
+  readonly authentication: AuthenticationOptions
+  readonly grades: Readonly<Record<GradeType, RateLimit>>
+  readonly priceBook: PriceBookDocument
+}
+
+export interface AuthenticationOptions {
+  readonly secrets: readonly TokenSecret[]
+  /** Verified tokens that one worker remembers. */
+  readonly tokenCacheMax: number
+  /** A validly signed token whose key the registry doesn't have. */
+  readonly unknownKeys: 'accept' | 'reject'
+}
+
+/** Request bodies up to here are collected before the upstream is called; larger ones, and chunked ones beyond it, are streamed. */
+export const collectedBytesMax = 64 * 1024
+/**
+ * A streamed body may be ahead of its upstream by this much, then the request is given up with 413. Pausing the client is
+ * what keeps it far below; but the server goes on reading, deaf to a pause, as long as each read fills its 512 KiB.
+ */
+export const streamedBytesMax = 32 * 1024 * 1024
+/** Answers with a Content-Length up to here are collected and sent on in one piece. */
+export const wholeAnswerBytesMax = 64 * 1024
+/** A refused request's body is read to its end up to here, so that the connection can go on; a longer one closes it. */
+export const drainedBytesMax = 64 * 1024

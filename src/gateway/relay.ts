@@ -1,0 +1,181 @@
+// An answer's body on its way to the client as it comes, never more than a few pieces in memory: the upstream is paused
+// while the client is slow. The last byte is held until `release`; with a Content-Length that is the chunk that completes
+// the body, without one it is what came in the last turn of the loop and the chunk that ends the encoding.
+import type { HttpResponse } from 'uWebSockets.js'
+import type { Batch, Deferred } from './batch.ts'
+
+/** Chunked bodies are written in pieces of this size: what the socket can't take at once, the server buffers. */
+const pieceBytes = 16 * 1024
+
+/** What may come in one turn of the loop before it is written in the middle of that turn. */
+const queuedBytesMax = 64 * 1024
+
+export interface RelayEnds {
+  readonly pauseUpstream: () => void
+  readonly resumeUpstream: () => void
+  /** The last byte is with the server. */
+  readonly onDone: () => void
+  /** Thrown where nobody else could catch it. */
+  readonly onError: (error: unknown) => void
+}
+
+export class Relay implements Deferred {
+  /** Bytes of the body that the server has taken. */
+  sentBytes = 0
+  receivedBytes = 0
+  /** The client does not take what it is sent. */
+  isBlocked = false
+  readonly #response: HttpResponse
+  readonly #batch: Batch
+  /** -1: unknown, the body goes chunked. */
+  readonly #totalBytes: number
+  readonly #ends: RelayEnds
+  readonly #writeHead: () => void
+  #queue: Buffer[] = []
+  #isScheduled = false
+  #isHeadWritten = false
+  #isComplete = false
+  #isReleased = false
+  #mustClose = false
+  #isOver = false
+  #hasWritable = false
+  readonly #write = (): void => { this.#writeNow() }
+
+  /** @param writeHead called corked, before the first byte of the body */
+  constructor (response: HttpResponse, batch: Batch, totalBytes: number, ends: RelayEnds, writeHead: () => void) {
+    this.#response = response
+    this.#batch = batch
+    this.#totalBytes = totalBytes
+    this.#ends = ends
+    this.#writeHead = writeHead
+  }
+
+  get isHeadWritten (): boolean { return this.#isHeadWritten }
+
+  push (chunk: Buffer): void {
+    // The upstream's client says nothing at times, and the server takes an empty piece for the body's end.
+    if (chunk.length === 0) return
+    if (this.#queuedBytes >= queuedBytesMax && !this.isBlocked) this.#flush()
+    this.receivedBytes += chunk.length
+    this.#queue.push(chunk)
+    // The upstream's client stops soon, not at once: what comes meanwhile waits here.
+    if (this.isBlocked) this.#ends.pauseUpstream()
+    else this.#schedule()
+  }
+
+  /** The upstream's answer is complete; nothing more is written until `release`. */
+  complete (): void { this.#isComplete = true }
+
+  /** The body in one piece when all of it is here and none of it has been written yet; the relay is over then. */
+  takeWhole (): Buffer | undefined {
+    if (!this.#isComplete || this.#isHeadWritten) return undefined
+    const body = this.#queue.length === 1 ? this.#queue[0] as Buffer : Buffer.concat(this.#queue)
+    this.stop()
+    return body
+  }
+
+  /** The held rest may go. @param mustClose the connection ends with the answer */
+  release (mustClose: boolean): void {
+    this.#isReleased = true
+    this.#mustClose = mustClose
+    if (!this.isBlocked) this.#flush()
+  }
+
+  /** The client is gone, or the answer is cut: nothing is written any more. */
+  stop (): void {
+    this.#isOver = true
+    this.#queue = []
+  }
+
+  turn (): void {
+    this.#isScheduled = false
+    if (!this.isBlocked) this.#flush()
+  }
+
+  get #queuedBytes (): number { return this.receivedBytes - this.sentBytes }
+
+  #schedule (): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#batch.add(this)
+  }
+
+  #flush (): void {
+    if (this.#isOver || (this.#isHeld && !this.#isReleased)) return
+    if (!this.#hasWritable) {
+      this.#hasWritable = true
+      this.#response.onWritable(() => {
+        try { this.#onWritable() } catch (error) { this.#ends.onError(error) }
+        return true
+      })
+    }
+    this.#response.cork(this.#write)
+  }
+
+  /** What is queued contains the body's end. */
+  get #isHeld (): boolean {
+    return this.#isComplete || (this.#totalBytes >= 0 && this.receivedBytes >= this.#totalBytes)
+  }
+
+  #onWritable (): void {
+    if (this.#isOver) return
+    this.isBlocked = false
+    // An empty cork makes the server write what it has buffered; a chunked body's own pieces come after that.
+    if (this.#totalBytes < 0) this.#response.cork(() => {})
+    this.#flush()
+    if (!this.isBlocked && !this.#isOver) this.#ends.resumeUpstream()
+  }
+
+  #writeNow (): void {
+    if (!this.#isHeadWritten) {
+      this.#isHeadWritten = true
+      this.#writeHead()
+    }
+    if (this.#totalBytes >= 0) this.#writeCounted()
+    else this.#writeChunked()
+    if (this.isBlocked && !this.#isOver) this.#ends.pauseUpstream()
+  }
+
+  #writeCounted (): void {
+    for (;;) {
+      const chunk = this.#queue[0]
+      if (chunk === undefined) return
+      const [isTaken, isDone] = this.#response.tryEnd(chunk, this.#totalBytes)
+      if (isTaken) {
+        this.sentBytes += chunk.length
+        this.#queue.shift()
+      }
+      if (isDone) {
+        if (this.sentBytes !== this.#totalBytes) throw new Error(`an answer of ${this.#totalBytes} bytes ended after ${this.sentBytes}`)
+        this.#done()
+        return
+      }
+      if (isTaken) continue
+      const takenBytes = this.#response.getWriteOffset() - this.sentBytes
+      this.sentBytes += takenBytes
+      if (takenBytes >= chunk.length) this.#queue.shift()
+      else this.#queue[0] = chunk.subarray(takenBytes)
+      this.isBlocked = true
+      return
+    }
+  }
+
+  #writeChunked (): void {
+    for (let chunk = this.#queue[0]; chunk !== undefined; chunk = this.#queue[0]) {
+      const piece = chunk.length > pieceBytes ? chunk.subarray(0, pieceBytes) : chunk
+      if (piece.length < chunk.length) this.#queue[0] = chunk.subarray(pieceBytes)
+      else this.#queue.shift()
+      this.sentBytes += piece.length
+      if (!this.#response.write(piece)) { this.isBlocked = true; break }
+    }
+    if (!this.#isReleased || this.#queue.length > 0) return
+    this.#response.end(undefined, this.#mustClose)
+    this.#done()
+  }
+
+  #done (): void {
+    this.#isOver = true
+    this.isBlocked = false
+    this.#ends.onDone()
+  }
+}

@@ -1,0 +1,113 @@
+// The client's side of an exchange: the answer as far as it is known, and how it is written. A short answer is collected
+// and written in one piece; a longer one, or one of unknown length, is relayed as it comes.
+import type { HttpResponse } from 'uWebSockets.js'
+import { noAnswerHead, writeAnswerHead, writeWholeAnswer } from './answer-head.ts'
+import type { AnswerHead } from './answer-head.ts'
+import type { Batch } from './batch.ts'
+import type { RequestFacts } from './facts.ts'
+import { wholeAnswerBytesMax } from './options.ts'
+import { problemBody, problemStatus, writeProblem } from './problem.ts'
+import type { Problem } from './problem.ts'
+import { Relay } from './relay.ts'
+import type { RelayEnds } from './relay.ts'
+
+export class Reply {
+  status = 0
+  /** An answer of the gateway's own, in place of the upstream's. */
+  problem: Problem | undefined
+  /** The response must not be touched any more. */
+  isClientGone = false
+  readonly #response: HttpResponse
+  readonly #facts: RequestFacts
+  #head = noAnswerHead
+  #isBodyless = false
+  #relay: Relay | undefined
+  #chunks: Buffer[] = []
+  #collectedBytes = 0
+
+  constructor (response: HttpResponse, facts: RequestFacts) {
+    this.#response = response
+    this.#facts = facts
+  }
+
+  /** What the upstream's units header said. */
+  get unitsText (): string { return this.#head.unitsText }
+  /** Part of the answer has left: it can be finished or cut, not replaced. */
+  get isStarted (): boolean { return this.#relay?.isHeadWritten === true }
+  /** The client does not take what it is sent. */
+  get isBlocked (): boolean { return this.#relay?.isBlocked === true }
+  /** Bytes of the body that have left. */
+  get sentBytes (): number { return this.#relay?.sentBytes ?? 0 }
+
+  /** The upstream's answer begins. */
+  begin (status: number, head: AnswerHead, batch: Batch, ends: RelayEnds): void {
+    this.status = status
+    this.#head = head
+    this.#isBodyless = this.#facts.isHead || status === 204 || status === 304
+    if (this.#isBodyless || (head.contentLength >= 0 && head.contentLength <= wholeAnswerBytesMax)) return
+    this.#relay = new Relay(this.#response, batch, head.contentLength, ends, () => { this.#writeHead() })
+  }
+
+  push (chunk: Buffer): void {
+    if (this.#isBodyless) return
+    if (this.#relay !== undefined) { this.#relay.push(chunk); return }
+    this.#chunks.push(chunk)
+    this.#collectedBytes += chunk.length
+  }
+
+  /** The upstream's answer is complete; its last byte waits for `release`. @returns the body's bytes */
+  complete (): number {
+    const relay = this.#relay
+    if (relay === undefined) return this.#collectedBytes
+    relay.complete()
+    const whole = relay.takeWhole()
+    if (whole === undefined) return relay.receivedBytes
+    this.#relay = undefined
+    this.#chunks = [whole]
+    return whole.length
+  }
+
+  /** An answer of the gateway's own takes the place of one that hasn't started. @returns the body's bytes */
+  replace (problem: Problem): number {
+    this.stop()
+    this.#relay = undefined
+    this.problem = problem
+    this.status = problemStatus(problem)
+    return this.#facts.isHead || this.isClientGone ? 0 : problemBody(problem, this.#facts.traceId).length
+  }
+
+  /** Lets the last byte go. @returns true when the answer has left; else the relay's onDone says so */
+  release (mustClose: boolean): boolean {
+    if (this.#relay !== undefined) {
+      this.#relay.release(mustClose)
+      return false
+    }
+    this.#response.cork(() => { this.#writeWhole(mustClose) })
+    return true
+  }
+
+  /** Nothing more is written. */
+  stop (): void {
+    this.#relay?.stop()
+    this.#chunks = []
+    this.#collectedBytes = 0
+  }
+
+  /** Cuts the connection. */
+  close (): void {
+    if (this.isClientGone) return
+    this.isClientGone = true
+    this.#response.close()
+  }
+
+  #writeHead (): void { writeAnswerHead(this.#response, this.status, this.#head.headers, this.#facts.traceId, this.#facts.rate) }
+
+  #writeWhole (mustClose: boolean): void {
+    if (this.problem !== undefined) {
+      writeProblem(this.#response, this.problem, { facts: this.#facts, mustClose: mustClose || this.problem.mustClose === true })
+      return
+    }
+    this.#writeHead()
+    writeWholeAnswer(this.#response, this.#head, { chunks: this.#chunks, isBodyless: this.#isBodyless, isHead: this.#facts.isHead, mustClose })
+  }
+}

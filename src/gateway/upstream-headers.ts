@@ -1,0 +1,37 @@
+// The headers that the upstream gets: the client's end-to-end headers, and what only the gateway may say.
+import type { Caller } from './authentication.ts'
+import type { RequestHead } from './request-head.ts'
+import type { Route } from './router.ts'
+
+export interface RequestOrigin {
+  /** The address that connected. */
+  readonly peer: string
+  /** It is a trusted proxy: what it says of the client goes on. */
+  readonly isProxyTrusted: boolean
+  readonly isTls: boolean
+}
+
+/**
+ * Name, value, name, value …; a new array. Bodies of unknown length go chunked, and the length of a collected one is
+ * the HTTP client's to say.
+ */
+export function upstreamHeaders (head: RequestHead, route: Route, isHostForwarded: boolean, origin: RequestOrigin, caller: Caller | undefined, traceId: string): string[] {
+  const headers = head.headers.slice()
+  if (isHostForwarded) headers.push('host', head.host)
+  if (origin.isProxyTrusted) {
+    headers.push(
+      'x-forwarded-for', head.forwardedFor === '' ? origin.peer : head.forwardedFor + ', ' + origin.peer,
+      'x-forwarded-proto', head.forwardedProto === '' ? schemeOf(origin) : head.forwardedProto,
+      'x-forwarded-host', head.forwardedHost === '' ? head.host : head.forwardedHost
+    )
+    if (head.forwarded !== '') headers.push('forwarded', head.forwarded)
+  } else {
+    headers.push('x-forwarded-for', origin.peer, 'x-forwarded-proto', schemeOf(origin), 'x-forwarded-host', head.host)
+  }
+  headers.push('x-trace-id', traceId)
+  if (caller !== undefined) headers.push('x-member-id', caller.memberIdText, 'x-api-key-id', caller.apiKeyIdText, 'x-member-grade', caller.claims.grade)
+  if (route.config.forwardApiKey && head.apiKey !== '') headers.push('x-api-key', head.apiKey)
+  return headers
+}
+
+function schemeOf ({ isTls }: RequestOrigin): string { return isTls ? 'https' : 'http' }

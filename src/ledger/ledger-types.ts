@@ -1,0 +1,82 @@
+// What the ledger answers and takes. The ledger is a fold of the hourly log: it can be thrown away at any time, and it
+// never answers from a fold that is only half done.
+import type { HourlyBatch, HourlyPosition } from '../hourly-log/port.ts'
+import type { Logger } from '../platform/logger.ts'
+
+export interface LedgerOptions {
+  /** Holds `ledger.duckdb`, its write-ahead log and its temporary files; made when it isn't there. */
+  readonly folder: string
+  readonly memoryBytesMax: number
+  readonly threads: number
+  /** An hour is complete when every gateway's watermark is this far past its end. */
+  readonly graceMs: number
+  readonly log: Logger
+}
+
+/** Which billed requests to add up. Hours count from the epoch (UTC), `fromHour` included, `toHour` not. */
+export interface MemberHoursQuery {
+  readonly memberId: number
+  /** Undefined: all keys of the member. */
+  readonly apiKeyId?: number | undefined
+  readonly fromHour: number
+  readonly toHour: number
+  /** Hours added up in one row, counted from `fromHour`: 24 for days. 1 where it isn't said. Fine as long as no price changes within them. */
+  readonly hoursPerRow?: number | undefined
+}
+
+/** One hour of one key on one priced endpoint (0: no endpoint of the price book matched). Counts are safe integers. */
+export interface MemberHour {
+  readonly apiKeyId: number
+  /** The first one, where a row holds several. */
+  readonly hour: number
+  readonly apiEndpointId: number
+  readonly count: number
+  readonly units: bigint
+  readonly errorCount: number
+  readonly requestBytes: number
+  readonly responseBytes: number
+}
+
+/** Sums over all members of one hour, for the comparison with the aggregator's own. */
+export interface HourTotals {
+  readonly hour: number
+  readonly count: number
+  /** Each count times a number made of its endpoint, member and key: differs when a count stands under another key. */
+  readonly keyedCount: bigint
+  readonly units: bigint
+  readonly errorCount: number
+  readonly requestBytes: bigint
+  readonly responseBytes: bigint
+}
+
+export interface LedgerTotals {
+  /** Where the fold of each partition stood when the sums were taken. */
+  readonly positions: readonly (HourlyPosition & { readonly partition: number })[]
+  /** Hourly rows held. */
+  readonly rows: number
+  readonly count: number
+  readonly units: bigint
+  readonly requestBytes: bigint
+  readonly responseBytes: bigint
+  readonly errorCount: number
+  /** Ascending by hour. */
+  readonly hours: readonly HourTotals[]
+}
+
+export interface Ledger {
+  /**
+   * Ordered by apiKeyId, hour, apiEndpointId; one element for each such triple that has a billed request.
+   * @throws TollgateError LEDGER_BEHIND while the first fold isn't done, LIMIT_EXCEEDED when there are more than `memberHoursMax`
+   */
+  readonly memberHours: (query: MemberHoursQuery) => Promise<MemberHour[]>
+  /** All hours below are complete: no event of them will follow. 0 while no gateway is known. */
+  readonly completeBeforeHour: (nowMs: number) => Promise<number>
+  readonly totals: () => Promise<LedgerTotals>
+  /** One step of the fold with its position, in one transaction. */
+  readonly apply: (batch: HourlyBatch) => Promise<void>
+  /** Where the next step of `partition` starts; undefined: at the beginning. */
+  readonly position: (partition: number) => Promise<HourlyPosition | undefined>
+  /** False until the fold has once caught up with the hourly log: nothing can be answered before. */
+  readonly isReady: () => boolean
+  readonly close: () => Promise<void>
+}

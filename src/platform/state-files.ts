@@ -1,0 +1,23 @@
+// Files of the state folder that more than one part must find: ARCHITECTURE.md, "Files".
+import path from 'node:path'
+
+export interface StateFiles {
+  readonly controlSocket: string
+  readonly journal: string
+  readonly registry: string
+  /** What the registry must never forget; beside it. */
+  readonly refusals: string
+  /** The ledger's folder. */
+  readonly billing: string
+}
+
+/** @param state the state folder */
+export function stateFiles (state: string): StateFiles {
+  return {
+    controlSocket: path.join(state, 'control.sock'),
+    journal: path.join(state, 'journal'),
+    registry: path.join(state, 'gateway', 'registry.sqlite'),
+    refusals: path.join(state, 'gateway', 'revocations.ndjson'),
+    billing: path.join(state, 'billing')
+  }
+}

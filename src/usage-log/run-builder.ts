@@ -1,0 +1,47 @@
+// Puts the bodies of neighbouring frames together: a frame is one group commit and may hold four events, a reader wants
+// thousands at a time, in one piece of memory.
+import { lastSeqOf } from '../journal/frame.ts'
+import type { FrameHeader } from '../journal/frame.ts'
+import type { EventRun } from './port.ts'
+
+export class RunBuilder {
+  readonly #push: (run: EventRun) => void
+  readonly #bytesMax: number
+  #buffer = Buffer.alloc(0)
+  #used = 0
+  #taken = 0
+  #runStart = 0
+  #run: { readonly streamId: string, readonly prevSeq: number, readonly firstSeq: number, lastSeq: number, count: number } | undefined
+
+  constructor (push: (run: EventRun) => void, bytesMax: number) {
+    this.#push = push
+    this.#bytesMax = bytesMax
+  }
+
+  /** At least `bytesMax` bytes of events were added. */
+  get isFull (): boolean { return this.#taken >= this.#bytesMax }
+
+  /** @param waitingBytes bytes that will probably follow: how much memory to take at once */
+  add (header: FrameHeader, prevSeq: number, body: Buffer, waitingBytes: number): void {
+    if (this.#run !== undefined && (this.#run.streamId !== header.streamId || this.#run.lastSeq !== header.firstSeq - 1)) this.end()
+    if (this.#used + body.length > this.#buffer.length) {
+      this.end()
+      this.#buffer = Buffer.allocUnsafeSlow(body.length + Math.min(waitingBytes, Math.max(this.#bytesMax - this.#taken - body.length, 0)))
+      this.#used = 0
+      this.#runStart = 0
+    }
+    body.copy(this.#buffer, this.#used)
+    this.#used += body.length
+    this.#taken += body.length
+    this.#run ??= { streamId: header.streamId, prevSeq, firstSeq: header.firstSeq, lastSeq: 0, count: 0 }
+    this.#run.lastSeq = lastSeqOf(header)
+    this.#run.count += header.count
+  }
+
+  /** Hands out what was put together. */
+  end (): void {
+    if (this.#run !== undefined) this.#push({ kind: 'events', ...this.#run, ndjson: this.#buffer.subarray(this.#runStart, this.#used), isEncoded: true })
+    this.#run = undefined
+    this.#runStart = this.#used
+  }
+}

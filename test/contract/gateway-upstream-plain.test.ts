@@ -1,0 +1,4 @@
+import { openPlainUpstream } from '../../src/gateway/upstream-plain.ts'
+import { upstreamContract } from './gateway-upstream-suite.ts'
+
+upstreamContract('plain', openPlainUpstream)

@@ -1,0 +1,4 @@
+import { openTestRegistry } from '../helpers/sqlite-registry.ts'
+import { registryContract } from './registry-suite.ts'
+
+registryContract('SQLite', openTestRegistry)

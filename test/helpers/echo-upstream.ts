@@ -1,0 +1,23 @@
+// An upstream that answers with the status its path asks for (…/s404 with 404) and a small body.
+import { createServer } from 'node:http'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+export interface EchoUpstream { readonly url: string, readonly server: Server, readonly close: () => void }
+
+export async function openEchoUpstream (): Promise<EchoUpstream> {
+  const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+    request.resume()
+    const status = Number(/\/s(\d{3})$/.exec(request.url ?? '')?.[1] ?? 200)
+    const isBodyless = status === 204 || status === 304
+    const body = isBodyless ? '' : `answer to ${request.headers['x-trace-id'] as string}`
+    response.writeHead(status, isBodyless ? {} : { 'content-length': body.length })
+    response.end(body)
+  })
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    server,
+    close: () => { server.close(); server.closeAllConnections() }
+  }
+}

@@ -1,0 +1,90 @@
+// One run of a relay between an upstream and a client that both do as they please: the client gets every byte once and in
+// order, never the last one before the release, and what is held in memory stays bounded. Nothing gets stuck.
+import assert from 'node:assert/strict'
+import type { HttpResponse } from 'uWebSockets.js'
+import type { Batch, Deferred } from '../../src/gateway/batch.ts'
+import { Relay } from '../../src/gateway/relay.ts'
+import { seededRandom } from '../helpers/seeded-random.ts'
+
+const upTo = (random: () => number, max: number): number => Math.floor(random() * (max + 1))
+
+/** The server's response as it behaves: what it takes, what it buffers, and what it takes for an end. */
+class Client {
+  received: Buffer[] = []
+  isEnded = false
+  hasHead = false
+  /** Bytes that the server had to buffer. */
+  bufferedBytes = 0
+  #offset = 0
+  #onWritable: ((offset: number) => boolean) | undefined
+  readonly #random: () => number
+  constructor (random: () => number) { this.#random = random }
+
+  get bytes (): Buffer { return Buffer.concat(this.received) }
+  get wantsWritable (): boolean { return this.#onWritable !== undefined && !this.isEnded }
+
+  cork (action: () => void): void { this.bufferedBytes = 0; action() }
+  onWritable (handler: (offset: number) => boolean): void { this.#onWritable = handler }
+  writable (): void { assert.equal(this.#onWritable?.(this.#offset), true) }
+  getWriteOffset (): number { return this.#offset }
+
+  tryEnd (chunk: Buffer, totalBytes: number): [boolean, boolean] {
+    assert.ok(!this.isEnded && this.hasHead)
+    if (chunk.length === 0) { this.isEnded = true; return [true, true] }
+    const taken = this.#random() < 0.6 ? chunk.length : upTo(this.#random, chunk.length - 1)
+    this.received.push(Buffer.from(chunk.subarray(0, taken)))
+    this.#offset += taken
+    this.isEnded = this.#offset === totalBytes
+    return [taken === chunk.length, this.isEnded]
+  }
+
+  write (chunk: Buffer): boolean {
+    assert.ok(!this.isEnded && this.hasHead)
+    this.received.push(Buffer.from(chunk))
+    const isRoom = this.#random() < 0.6
+    if (!isRoom) this.bufferedBytes += chunk.length
+    return isRoom
+  }
+
+  end (): void { assert.ok(!this.isEnded && this.hasHead); this.isEnded = true }
+}
+
+export function run (seed: number): void {
+  const random = seededRandom(seed)
+  const isCounted = random() < 0.5
+  const body = Buffer.from(Array.from({ length: 1 + upTo(random, random() < 0.3 ? 300_000 : 3000) }, (_, at) => at % 251))
+  const client = new Client(random)
+  const deferred: Deferred[] = []
+  let [isPaused, isComplete, isReleased, doneCount, at] = [false, false, false, 0, 0]
+  const relay = new Relay(client as unknown as HttpResponse, { add: (item: Deferred) => { deferred.push(item) } } as unknown as Batch, isCounted ? body.length : -1, {
+    pauseUpstream: () => { isPaused = true },
+    resumeUpstream: () => { isPaused = false },
+    onDone: () => { doneCount++ },
+    onError: (error) => { throw error }
+  }, () => { assert.ok(!client.hasHead); client.hasHead = true })
+
+  const pushSome = (): void => {
+    const size = random() < 0.1 ? 0 : Math.min(body.length - at, 1 + upTo(random, 70_000))
+    relay.push(Buffer.from(body.subarray(at, at + size)))
+    at += size
+  }
+  const steps: readonly (() => boolean)[] = [
+    () => { if (isPaused || at === body.length) return false; pushSome(); return true },
+    () => { if (at < body.length || isComplete) return false; relay.complete(); isComplete = true; return true },
+    () => { if (!isComplete || isReleased) return false; isReleased = true; relay.release(false); return true },
+    () => { const item = deferred.shift(); item?.turn(); return item !== undefined },
+    () => { if (!client.wantsWritable || !(relay.isBlocked || random() < 0.1)) return false; client.writable(); return true }
+  ]
+  for (let idle = 0; doneCount === 0;) {
+    const isStep = (steps[upTo(random, steps.length - 1)] as () => boolean)()
+    idle = isStep ? 0 : idle + 1
+    assert.ok(idle < 200, `stuck: ${client.bytes.length} of ${body.length} bytes, blocked ${String(relay.isBlocked)}, paused ${String(isPaused)}`)
+    assert.ok(isReleased || !client.isEnded, 'ended before its release')
+    if (isCounted) assert.ok(isReleased || client.bytes.length < body.length, 'the last byte left before the release')
+    assert.ok(at - client.bytes.length <= 64 * 1024 + 2 * 70_001, `${at - client.bytes.length} bytes in memory`)
+    assert.ok(client.bufferedBytes <= 16 * 1024, 'the server buffers more than a piece')
+  }
+  assert.ok(client.isEnded && client.bytes.equals(body), 'another body than was sent')
+  assert.equal(relay.sentBytes, body.length)
+  assert.deepEqual([doneCount, isReleased], [1, true])
+}

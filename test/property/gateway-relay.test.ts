@@ -1,0 +1,34 @@
+// The relay of long answers: see the scenario. Each deliberate mistake in it must be caught.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { huntMutant } from '../helpers/source-mutants.ts'
+import { run } from './gateway-relay-scenario.ts'
+
+const file = 'src/gateway/relay.ts'
+const scenario = new URL('./gateway-relay-scenario.ts', import.meta.url)
+const seeds = { from: 1, to: 300 }
+
+test('every byte once, in order, the last one after the release, in bounded memory', () => {
+  for (let seed = seeds.from; seed <= seeds.to; seed++) {
+    try { run(seed) } catch (error) { throw new Error(`seed ${seed}`, { cause: error }) }
+  }
+})
+
+const mutants: Readonly<Record<string, readonly [from: string, to: string] | readonly (readonly [from: string, to: string])[]>> = {
+  'nothing held': ['(this.#isHeld && !this.#isReleased)', '(this.#isHeld && this.#isOver)'],
+  'held until complete only': ['return this.#isComplete || (this.#totalBytes >= 0 && this.receivedBytes >= this.#totalBytes)', 'return this.#totalBytes < 0 && this.#isComplete'],
+  'empty pieces passed on': ['if (chunk.length === 0) return', ''],
+  'what was taken sent again': ['else this.#queue[0] = chunk.subarray(takenBytes)', 'else this.#queue[0] = chunk'],
+  'the upstream never resumed': ['if (!this.isBlocked && !this.#isOver) this.#ends.resumeUpstream()', ''],
+  'the upstream never paused': [['if (this.isBlocked && !this.#isOver) this.#ends.pauseUpstream()', ''], ['if (this.isBlocked) this.#ends.pauseUpstream()\n    else', 'if (!this.isBlocked)']],
+  'chunks not cut': ['chunk.length > pieceBytes ? chunk.subarray(0, pieceBytes) : chunk', 'chunk'],
+  'released without an end': ['this.#response.end(undefined, this.#mustClose)', '']
+}
+
+for (const [name, change] of Object.entries(mutants)) {
+  test(`the scenario catches: ${name}`, async () => {
+    const { killedBy } = await huntMutant({ file, changes: (typeof change[0] === 'string' ? [change] : change) as readonly (readonly [string, string])[] }, scenario, { from: 1, to: 2000 })
+    assert.notEqual(killedBy, undefined)
+    assert.doesNotMatch(killedBy ?? '', /must stand exactly once/)
+  })
+}

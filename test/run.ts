@@ -1,0 +1,87 @@
+// Runs groups of tests and says what ran: `node test/run.ts [GROUP…]`. Ends with `N passed, N failed, N skipped`, and
+// fails when a group ran fewer tests than it is known to have: a test that silently doesn't run proves nothing.
+import { globSync } from 'node:fs'
+import path from 'node:path'
+import process from 'node:process'
+import { run } from 'node:test'
+
+interface Group {
+  readonly name: string
+  readonly pattern: string
+  /** Fewer tests than this mean that something didn't load. */
+  readonly testsMin: number
+  /** Files at a time: one where a test needs the machine to itself. */
+  readonly concurrency: number
+  readonly fileTimeoutMs: number
+}
+
+const minute = 60_000
+const groups: readonly Group[] = [
+  { name: 'tidy', pattern: 'test/tidy.test.ts', testsMin: 8, concurrency: 1, fileTimeoutMs: minute },
+  { name: 'unit', pattern: 'test/unit/**/*.test.ts', testsMin: 1, concurrency: 2, fileTimeoutMs: minute },
+  { name: 'golden', pattern: 'test/golden/**/*.test.ts', testsMin: 1, concurrency: 2, fileTimeoutMs: minute },
+  { name: 'property', pattern: 'test/property/**/*.test.ts', testsMin: 1, concurrency: 2, fileTimeoutMs: 3 * minute },
+  { name: 'simulation', pattern: 'test/simulation/**/*.test.ts', testsMin: 1, concurrency: 2, fileTimeoutMs: 4 * minute },
+  { name: 'contract', pattern: 'test/contract/**/*.test.ts', testsMin: 1, concurrency: 2, fileTimeoutMs: 2 * minute },
+  { name: 'integration', pattern: 'test/integration/**/*.test.ts', testsMin: 1, concurrency: 2, fileTimeoutMs: 4 * minute },
+  { name: 'crash', pattern: 'test/crash/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 10 * minute },
+  { name: 'e2e', pattern: 'test/e2e/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 5 * minute }
+]
+
+const root = path.resolve(import.meta.dirname, '..')
+
+interface Outcome { passed: number, failed: number, skipped: number }
+
+async function runGroup (group: Group): Promise<Outcome> {
+  const files = globSync(group.pattern, { cwd: root }).map((file) => path.join(root, file)).sort()
+  const outcome: Outcome = { passed: 0, failed: 0, skipped: 0 }
+  const startedMs = process.hrtime.bigint()
+  const stream = run({ files, concurrency: group.concurrency, timeout: group.fileTimeoutMs, execArgv: ['--disable-warning=ExperimentalWarning'] })
+  const failures: string[] = []
+  stream.on('test:fail', (event) => {
+    const isFile = event.nesting === 0 && path.isAbsolute(event.name)
+    if (event.todo === undefined) failures.push(`${isFile ? path.relative(root, event.name) : `${path.relative(root, event.file ?? '')}: ${event.name}`}\n${describe(event.details.error)}`)
+  })
+  const printOutput = (event: { readonly message: string }): void => { if (process.env['TOLLGATE_TEST_OUTPUT'] === '1') process.stdout.write(event.message) }
+  stream.on('test:stdout', printOutput)
+  stream.on('test:stderr', printOutput)
+  stream.on('test:diagnostic', (event) => { if (event.nesting === 0 && event.message.startsWith('note:')) process.stdout.write(`    ${event.message.slice(5).trim()}\n`) })
+  stream.on('test:summary', (event) => {
+    if (event.file !== undefined) return
+    outcome.passed = event.counts.passed
+    outcome.failed = event.counts.tests - event.counts.passed - event.counts.skipped - event.counts.todo
+    outcome.skipped = event.counts.skipped + event.counts.todo
+  })
+  for await (const _event of stream) { /* the listeners above do the work; reading keeps the stream flowing */ }
+  const seconds = Number((process.hrtime.bigint() - startedMs) / 1_000_000n) / 1000
+  if (outcome.passed + outcome.failed < group.testsMin) {
+    outcome.failed++
+    failures.push(`group ${group.name}: only ${outcome.passed + outcome.failed - 1} tests ran, at least ${group.testsMin} are expected`)
+  }
+  process.stdout.write(`${group.name.padEnd(12)} ${String(files.length).padStart(3)} files  ${String(outcome.passed).padStart(4)} passed  ${outcome.failed} failed  ${outcome.skipped} skipped  ${seconds.toFixed(1)} s\n`)
+  for (const failure of failures) process.stdout.write(`\nFAILED ${failure}\n`)
+  return outcome
+}
+
+function describe (error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  const text = cause instanceof Error ? cause.stack ?? cause.message : String((cause as { cause?: unknown } | undefined)?.cause ?? cause)
+  return text.split('\n').slice(0, 40).map((line) => `    ${line}`).join('\n')
+}
+
+const wanted = process.argv.slice(2)
+const unknown = wanted.filter((name) => !groups.some((group) => group.name === name))
+if (unknown.length > 0) {
+  process.stderr.write(`no such group: ${unknown.join(', ')}; there are ${groups.map((group) => group.name).join(', ')}\n`)
+  process.exit(2)
+}
+const total: Outcome = { passed: 0, failed: 0, skipped: 0 }
+for (const group of groups) {
+  if (wanted.length > 0 && !wanted.includes(group.name)) continue
+  const outcome = await runGroup(group)
+  total.passed += outcome.passed
+  total.failed += outcome.failed
+  total.skipped += outcome.skipped
+}
+process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`)
+process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1)

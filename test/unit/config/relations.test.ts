@@ -1,0 +1,95 @@
+// Settings that are sound by themselves and don't fit together, each with its place, and what only warns.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import { ConfigError, loadConfig } from '../../../src/config/load.ts'
+import type { Machine } from '../../../src/config/machine.ts'
+import { machine, openConfigFolder, soundConfig } from '../../helpers/config-folder.ts'
+
+function outcome (t: TestContext, config: string, has: Partial<Machine> = {}): { readonly problems: readonly string[], readonly warnings: readonly string[] } {
+  const { file } = openConfigFolder(t, config)
+  try {
+    return { problems: [], warnings: loadConfig({ file, env: {}, machine: { ...machine, ...has } }).warnings }
+  } catch (error) {
+    assert.ok(error instanceof ConfigError)
+    return { problems: error.problems.map(({ path, message, remedy }) => `${path}: ${message} | ${remedy}`), warnings: [] }
+  }
+}
+const withRoute = (route: string): string => soundConfig.replace('    - { id: api', `    - ${route}\n    - { id: api`)
+
+test('what doesn\'t fit together is refused with the reason', (t) => {
+  const cases: readonly (readonly [string, string, RegExp])[] = [
+    [`${soundConfig}grades: { GRADE_FREE: { burst: 4 } }\n`.replace('upstream: main }', 'upstream: main, requestedTokens: 5 }'), 'gateway.routes[0].requestedTokens', /more than the burst of GRADE_FREE/],
+    [`${soundConfig}journal: { bytesMax: 64MiB, segmentBytes: 32MiB }\n`, 'journal.bytesMax', /less than 160MiB: 3 segments of 32MiB/],
+    [`${soundConfig}journal: { segmentBytes: 300000 }\n`, 'journal.segmentBytes', /no multiple of 4KiB/],
+    [soundConfig.replace('gateway:\n', 'gateway:\n  inFlightMax: 1000000\n') + 'journal: { bytesMax: 10GiB }\n', 'journal.bytesMax', /3000000 requests in flight/],
+    [soundConfig.replace('gateway:\n', 'gateway:\n  listen: { tls: { certificateFile: prices.yaml, keyFile: none.pem } }\n'), 'gateway.listen.tls.keyFile', /ENOENT/],
+    [`${soundConfig}journal: { ringBytes: 100000 }\n`, 'journal.ringBytes', /no power of two/],
+    [`${soundConfig}journal: { ringBytes: 64KiB, bytesMax: 1GiB, refusedBytesMax: 600MiB }\n`, 'journal.refusedBytesMax', /more than half/],
+    [`${soundConfig}operator: { listen: { port: 8080 } }\n`, 'operator.listen.port', /port of gateway\.listen too/],
+    [`${soundConfig}operator: { listen: { host: 0.0.0.0, port: 8082 } }\n`, 'operator.listen.port', /port of billing\.privateListen too/],
+    [soundConfig.replace('[{ secretFile: api.secret }]', '[{ kid: a, secretFile: api.secret }, { kid: a, secretFile: api.secret }]'), 'auth.secrets[1].kid', /twice/],
+    [soundConfig.replace('[{ name: payment, tokenFile: payment.token }]', '[{ name: p, tokenFile: payment.token }, { name: p, tokenFile: payment.token }]'), 'billing.operatorTokens[1].name', /twice/],
+    [soundConfig.replace('[{ secretFile: api.secret }]', '[]'), 'auth.secrets', /no secret/],
+    [withRoute('{ id: api, path: "/other", upstream: main }'), 'gateway.routes[1].id', /twice/],
+    [withRoute('{ id: b, path: "/api/**", upstream: main }'), 'gateway.routes[1]', /takes already/],
+    [withRoute('{ id: b, path: "/%61pi/**", upstream: main }'), 'gateway.routes[1]', /takes already/],
+    [withRoute('{ id: b, path: "/x/{a}", methods: [GET, PUT], upstream: main }').replace('path: "/api/**"', 'path: "/x/{b}", methods: [PUT]'), 'gateway.routes[1]', /takes already/],
+    [withRoute('{ id: b, path: "/x", upstream: mian }'), 'gateway.routes[0].upstream', /did you mean `main`/],
+    [withRoute('{ id: b, path: "/x/{a}", rewrite: "/y/{b}", upstream: main }'), 'gateway.routes[0].rewrite', /\{b\} is no variable/],
+    [withRoute('{ id: b, path: "/x", rewrite: "/y/**", upstream: main }'), 'gateway.routes[0].rewrite', /doesn't/],
+    [withRoute('{ id: b, path: "/x", rewrite: "y", upstream: main }'), 'gateway.routes[0].rewrite', /slash/],
+    [withRoute('{ id: b, path: "/x/*", upstream: main }'), 'gateway.routes[0].path', /whole last segment/],
+    [soundConfig.replace('gateway:\n', 'gateway:\n  trustedProxies: [10.0.0.0/33]\n'), 'gateway.trustedProxies[0]', /no address/],
+    [soundConfig.replace('gateway:\n', 'gateway:\n  trustedProxies: [proxy.example.com]\n'), 'gateway.trustedProxies[0]', /no address/]
+  ]
+  for (const [config, path, message] of cases) {
+    const { problems } = outcome(t, config)
+    assert.equal(problems.length, 1, `${path}: ${problems.join('\n')}`)
+    assert.ok(problems[0]?.startsWith(`${path}: `), problems[0])
+    assert.match(problems[0] ?? '', message)
+  }
+})
+
+test('a disk too small for the journal says so', (t) => {
+  assert.match(outcome(t, soundConfig, { freeDiskBytes: 100e6 }).problems.join(), /^journal\.bytesMax: 0 is less than 256MiB.*free the disk/)
+})
+
+test('a full journal\'s own space counts as its own: a restart doesn\'t shrink the bound', (t) => {
+  const { file } = openConfigFolder(t)
+  const bytesMax = (has: Partial<Machine>): number => loadConfig({ file, env: {}, machine: { ...machine, ...has } }).config.journal.bytesMax
+  assert.equal(bytesMax({ freeDiskBytes: 10e9, journalBytes: 0 }), bytesMax({ freeDiskBytes: 6e9, journalBytes: 4e9 }))
+  assert.ok(bytesMax({ freeDiskBytes: 1e12 }) <= 20e9)
+})
+
+test('routes for other hosts or methods may share a path', (t) => {
+  assert.deepEqual(outcome(t, withRoute('{ id: b, path: "/api/**", hosts: [b.example.com], upstream: main }').replace('id: api, path: "/api/**"', 'id: api, path: "/api/**", methods: [GET]')).problems, [])
+})
+
+test('what is odd but works warns', (t) => {
+  const cases: readonly (readonly [string, RegExp, Partial<Machine>?])[] = [
+    [`${soundConfig}metering: { ack: buffered }\n`, /power cut may lose the usage of the last 100 ms/],
+    [`${soundConfig}journal: { bytesMax: 256MiB, segmentBytes: 4MiB }\narchive: { flushEventsMax: 1000000 }\n`, /flushEventsMax/],
+    [`${soundConfig}journal: { bytesMax: 200GB }\n`, /the disk has only 93\.1 GiB free/],
+    [soundConfig, /bounds of memory/, { memoryBytes: 512 * 2 ** 20 }],
+    [soundConfig.replace('gateway:\n', 'gateway:\n  stopTimeoutMs: 1000\n'), /a stop may cut answers/],
+    [soundConfig.replace('    main:', '    spare: { url: "http://127.0.0.1:1" }\n    main:'), /no route uses the upstream spare/],
+    [withRoute('{ id: b, path: "/x", isPublic: true, requestedTokens: 5, upstream: main }'), /route b is public/],
+    [soundConfig.replace('  memberSecretFile: member.secret\n', ''), /no member can read charges/],
+    [soundConfig.replace('  operatorTokens: [{ name: payment, tokenFile: payment.token }]\n', ''), /nobody can use the private endpoints/]
+  ]
+  for (const [config, warning, has] of cases) {
+    const { problems, warnings } = outcome(t, config, has)
+    assert.deepEqual(problems, [])
+    assert.equal(warnings.length, 1, warnings.join('\n'))
+    assert.match(warnings[0] ?? '', warning)
+  }
+})
+
+test('what a role needs is asked only of that role', (t) => {
+  const { file } = openConfigFolder(t, 'billing: { priceBookFile: prices.yaml }\n')
+  const load = (...roles: readonly ('gateway' | 'aggregator' | 'billing')[]): readonly string[] => loadConfig({ file, env: {}, machine, roles }).warnings
+  assert.deepEqual(load('aggregator'), [])
+  assert.equal(load('billing').length, 2)
+  assert.throws(() => load('gateway'), /gateway\.routes: no route/)
+})
