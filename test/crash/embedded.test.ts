@@ -60,12 +60,21 @@ function openClients (files: ProgramFiles, tokens: readonly string[], random: ()
 
 interface Tally { kills: number, withInFlight: number, readonly byPoint: Map<string, number>, readonly missed: string[] }
 
+/** Waits, bounded, until a client has a request in flight: a kill between two requests proves little. */
+async function isAnyInFlight (clients: readonly RememberingClient[]): Promise<boolean> {
+  for (let i = 0; i < 2_000; i++) {
+    if (clients.some((client) => client.inFlight)) return true
+    await sleep(1)
+  }
+  return false
+}
+
 async function killOnce (files: ProgramFiles, kill: Kill, clients: readonly RememberingClient[], tally: Tally): Promise<void> {
   const env: Record<string, string> = kill.point === undefined ? {} : { TOLLGATE_CRASH_POINT: `${kill.point}:${kill.hit}` }
   const program = await startProgram(files, { env, isReadyAwaited: kill.point === undefined })
   if (kill.point === undefined) {
     await sleep(kill.afterMs)
-    if (clients.some((client) => client.inFlight)) tally.withInFlight++
+    if (await isAnyInFlight(clients)) tally.withInFlight++
     await program.kill()
     tally.kills++
     return
