@@ -85,7 +85,8 @@ async function run (): Promise<OpenModelOutcome> {
       const due = Math.min(load.requests, Math.floor((nowMs - startMs) * load.ratePerS / 1000))
       for (; sent < due; sent++) {
         const dueMs = Math.min(nowMs, startMs + (sent + 1) * 1000 / load.ratePerS + grainMs)
-        const connection = idle.pop()
+        // In turn: a connection that is left idle for long is closed by any server.
+        const connection = idle.shift()
         if (connection === undefined) waiting.push(dueMs)
         else connection.send(dueMs)
       }

@@ -25,6 +25,8 @@ export const journalSegmentsMin = 3
 export const segmentUnitBytes = 4 * kibibyte
 /** What the journal takes for one event alone, on the largest blocks: kept free for each request in flight. */
 export const eventFrameBytesMax = 4 * kibibyte
+/** A frame's header says of each partition what it holds of it. */
+export const framePartitionBytes = 24
 
 /** An event as it usually is, with its share of the frame: for estimates told to people, never for a decision. */
 export const eventBytesTypical = 600

@@ -14,7 +14,7 @@ import { ConfigError, pathText } from './problem.ts'
 import type { ConfigProblem, Path } from './problem.ts'
 import { readSetting } from './read.ts'
 import { checkRelations } from './relations.ts'
-import { roles as allRoles } from './role.ts'
+import { roles as allRoles, roleState } from './role.ts'
 import type { Role } from './role.ts'
 import { checkRoutes } from './routes.ts'
 import { configSetting } from './schema.ts'
@@ -128,7 +128,8 @@ function checkWhole (draft: Config, { options, roles, loading, report }: { reado
   const unsound = [...loading.unsound]
   const isSound = (at: Path): boolean => unsound.every((bad) => bad !== pathText(at) && !bad.startsWith(`${pathText(at)}.`) && !bad.startsWith(`${pathText(at)}[`))
   const machine = options.machine ?? readMachine(isSound(['state']) ? draft.state : path.dirname(path.resolve(options.file)))
-  const { config, autos } = resolveAutos(draft, machine)
+  const { config: resolved, autos } = resolveAutos(draft, machine, roles)
+  const config = { ...resolved, state: roleState(resolved.state, roles) }
   const checked = { report, warn: (sentence: string): void => { loading.warnings.push(sentence) }, isSound }
   checkRoutes(config, checked)
   checkRelations(config, { roles, machine, checked })

@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { journalAutoBytesMax, journalAutoFreeShare, refusedAutoShare, workersAutoMax } from './limits.ts'
+import type { Role } from './role.ts'
 import type { Config } from './schema.ts'
 
 export interface Machine {
@@ -41,7 +42,7 @@ function folderBytes (folder: string): number {
 export interface AutoSetting { readonly path: string, readonly value: number | string }
 
 /** `config` with every `auto` replaced. The journal's bound doesn't shrink because the journal itself takes space. */
-export function resolveAutos (config: Config, machine: Machine): { readonly config: Config, readonly autos: readonly AutoSetting[] } {
+export function resolveAutos (config: Config, machine: Machine, roles: readonly Role[]): { readonly config: Config, readonly autos: readonly AutoSetting[] } {
   const autos: AutoSetting[] = []
   const auto = <Value extends number | string>(path: string, value: Value, resolve: () => Value): Value => {
     if ((value as unknown) !== 'auto') return value
@@ -49,7 +50,7 @@ export function resolveAutos (config: Config, machine: Machine): { readonly conf
     autos.push({ path, value: resolved })
     return resolved
   }
-  const { gateway, journal } = config
+  const { gateway, journal, aggregator, operator } = config
   const segmentBytes = journal.segmentBytes
   const wholeSegments = (bytes: number): number => Math.floor(bytes / segmentBytes) * segmentBytes
   const bytesMax = auto('journal.bytesMax', journal.bytesMax, () => wholeSegments(Math.min(journalAutoBytesMax, (machine.freeDiskBytes + machine.journalBytes) * journalAutoFreeShare)))
@@ -57,6 +58,8 @@ export function resolveAutos (config: Config, machine: Machine): { readonly conf
     config: {
       ...config,
       gatewayId: auto('gatewayId', config.gatewayId, () => machine.hostName),
+      aggregator: { ...aggregator, name: auto('aggregator.name', aggregator.name, () => machine.hostName) },
+      operator: { ...operator, listen: { ...operator.listen, port: auto('operator.listen.port', operator.listen.port, () => operatorPortOf(roles)) } },
       gateway: { ...gateway, workers: auto('gateway.workers', gateway.workers, () => Math.min(workersAutoMax, Math.max(1, machine.cores - 1))) },
       journal: {
         ...journal,
@@ -66,4 +69,10 @@ export function resolveAutos (config: Config, machine: Machine): { readonly conf
     },
     autos
   }
+}
+
+/** Roles of one machine can run side by side as processes of their own. */
+function operatorPortOf (roles: readonly Role[]): number {
+  if (roles.length === 0 || roles.includes('gateway')) return 9464
+  return roles.includes('aggregator') ? 9465 : 9466
 }

@@ -1,7 +1,8 @@
 // Settings that must fit together: each rule with the sentence that says why. A rule that only makes trouble likely warns.
 import { gradeTypes } from '../domain/usage-event.ts'
-import { eventBytesTypical, eventFrameBytesMax, journalSegmentsMin, memoryShareMax, segmentUnitBytes } from './limits.ts'
+import { eventBytesTypical, eventFrameBytesMax, framePartitionBytes, journalSegmentsMin, memoryShareMax, segmentUnitBytes } from './limits.ts'
 import type { Machine } from './machine.ts'
+import { checkCluster } from './relations-cluster.ts'
 import type { Path, Report } from './problem.ts'
 import type { Role } from './role.ts'
 import type { Config } from './schema.ts'
@@ -23,7 +24,8 @@ export function checkRelations (config: Config, { roles, machine, checked }: Rel
   if (isSound('grades')) checkTokens(config, checked)
   if (isSound('gateway.inFlightMax', 'gateway.workers', 'journal', 'archive', 'metering')) checkJournal(config, machine, checked)
   if (isSound('gateway.listen', 'billing.listen', 'billing.privateListen', 'operator')) checkListeners(config, checked)
-  if (isSound('auth.secrets', 'billing.operatorTokens')) checkSecrets(config, checked)
+  checkCluster(config, roles, checked)
+  if (isSound('auth.secrets', 'billing.operatorTokens', 'operator.tokens')) checkSecrets(config, checked)
   if (roles.includes('gateway') && isSound('gateway', 'auth')) checkGatewayRole(config, checked)
   if (roles.includes('billing') && isSound('billing')) checkBillingRole(config, checked)
   if (isSound('gateway.workers', 'journal', 'aggregator', 'ledger', 'limiter')) checkMemory(config, roles, machine, checked)
@@ -37,10 +39,11 @@ function checkTokens ({ gateway, grades }: Config, { report, isSound }: Checked)
   }
 }
 
-function checkJournal ({ gateway, journal, archive, metering }: Config, machine: Machine, { report, warn }: Checked): void {
+function checkJournal ({ gateway, journal, archive, metering, kafka, usageLog }: Config, machine: Machine, { report, warn }: Checked): void {
   const { bytesMax, segmentBytes, ringBytes, refusedBytesMax } = journal
   const inFlightMax = gateway.inFlightMax * gateway.workers
-  const bytesMin = Math.ceil(inFlightMax * eventFrameBytesMax / segmentBytes) * segmentBytes + journalSegmentsMin * segmentBytes
+  const frameBytesMax = eventFrameBytesMax + (kafka === undefined ? 0 : Math.ceil(usageLog.partitions * framePartitionBytes / segmentUnitBytes) * segmentUnitBytes)
+  const bytesMin = Math.ceil(inFlightMax * frameBytesMax / segmentBytes) * segmentBytes + journalSegmentsMin * segmentBytes
   if (segmentBytes % segmentUnitBytes !== 0) report(['journal', 'segmentBytes'], `${formatSize(segmentBytes)} is no multiple of ${formatSize(segmentUnitBytes)}`, 'a segment is written in the disk\'s blocks: write a size such as 64MiB')
   if (bytesMax < bytesMin) report(['journal', 'bytesMax'], `${formatSize(bytesMax)} is less than ${formatSize(bytesMin)}: ${journalSegmentsMin} segments of ${formatSize(segmentBytes)} and room for the events of ${inFlightMax} requests in flight`, 'what is in flight must find room when it is answered: raise it (free the disk, if it is `auto`), or lower `journal.segmentBytes` or `gateway.inFlightMax`')
   if (!Number.isInteger(Math.log2(ringBytes))) report(['journal', 'ringBytes'], `${formatSize(ringBytes)} is no power of two`, 'positions in the ring are counted modulo its size: write 512KiB, 1MiB, 2MiB …')
@@ -62,14 +65,16 @@ function checkListeners ({ gateway, billing, operator }: Config, { report }: Che
   }
 }
 
-function checkSecrets ({ auth, billing }: Config, { report }: Checked): void {
+function checkSecrets ({ auth, billing, operator }: Config, { report }: Checked): void {
   const kids = auth.secrets.map(({ kid }) => kid)
   for (const [at, kid] of kids.entries()) {
     if (kid !== undefined && kids.indexOf(kid) !== at) report(['auth', 'secrets', at, 'kid'], `\`${kid}\` is there twice`, 'a token\'s `kid` selects one secret: give each a name of its own')
   }
-  const names = billing.operatorTokens.map(({ name }) => name)
-  for (const [at, name] of names.entries()) {
-    if (names.indexOf(name) !== at) report(['billing', 'operatorTokens', at, 'name'], `\`${name}\` is there twice`, 'the log tells users apart by it: give each a name of its own')
+  for (const [path, tokens] of [[['billing', 'operatorTokens'], billing.operatorTokens], [['operator', 'tokens'], operator.tokens]] as const) {
+    const names = tokens.map(({ name }) => name)
+    for (const [at, name] of names.entries()) {
+      if (names.indexOf(name) !== at) report([...path, at, 'name'], `\`${name}\` is there twice`, 'the log tells users apart by it: give each a name of its own')
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 // Schema and docs/configuration.md all come from here, and so does the type of the finished configuration.
 import type Type from 'typebox'
 import { secretCharactersMin, secretsMax } from '../domain/api-key.ts'
+import { aggregators, kafka, peers, redis, usageLog } from './schema-cluster.ts'
 import { gateway } from './schema-gateway.ts'
 import { choice, group, integer, list, optional, secret, size, text } from './setting.ts'
 import type { Setting } from './setting.ts'
@@ -33,12 +34,17 @@ const configSchema = group({
     level: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { description: 'What is logged, from this level up. `warn`: odd, but nothing lost. `error`: data is lost or a person must act.', default: 'info' })
   }, { description: 'JSON lines on standard output.' }),
   gateway,
+  kafka: optional(kafka),
+  redis: optional(redis),
+  usageLog,
+  aggregators,
   auth: group({
     secrets: list(signingSecret, { description: 'The secrets of API keys; the first one signs. List the old and the new one while you change them.', itemsMax: secretsMax, default: [] }),
     tokenCacheMax: integer({ description: 'Verified tokens that one worker remembers, by digest.', unit: 'tokens', minimum: 1, maximum: 1_000_000, default: 10_000 })
   }, { description: 'How API keys are checked.' }),
   registry: group({
-    unknownKeys: choice(['accept', 'reject'], { description: 'A validly signed token whose key isn\'t in the registry: another service may sign tokens by itself.', default: 'accept' })
+    unknownKeys: choice(['accept', 'reject'], { description: 'A validly signed token whose key isn\'t in the registry: another service may sign tokens by itself.', default: 'accept' }),
+    stalenessMsMax: integer({ description: 'With Redis: how long keys are taken from memory while it can\'t be reached; then they count as unknown.', unit: 'ms', minimum: 1_000, maximum: 7 * 86_400_000, default: 900_000 })
   }, { description: 'Members, keys and revocations.' }),
   grades: group({
     GRADE_FREE: grade('GRADE_FREE', 50, 100),
@@ -46,8 +52,9 @@ const configSchema = group({
     GRADE_PREMIUM: grade('GRADE_PREMIUM', 200, 1_000)
   }, { description: 'How fast the keys of each grade may call.' }),
   limiter: group({
-    keysMax: integer({ description: 'Keys whose bucket is not full at the same time; 32 to 64 bytes each. Beyond it keys share buckets: they are limited together, never freely.', unit: 'keys', minimum: 1_000, maximum: 16_777_216, default: 100_000 })
-  }, { description: 'Memory of the rate limiter, shared by the workers.' }),
+    keysMax: integer({ description: 'Keys whose bucket is not full at the same time; 32 to 64 bytes each. Beyond it keys share buckets: they are limited together, never freely.', unit: 'keys', minimum: 1_000, maximum: 16_777_216, default: 100_000 }),
+    budgetMs: integer({ description: 'With Redis: how long a request waits for its answer; then this gateway limits with its share of the rate.', unit: 'ms', minimum: 1, maximum: 5_000, default: 50 })
+  }, { description: 'The rate limiter.' }),
   metering: group({
     ack: choice(['durable', 'buffered'], { description: '`durable`: an answer\'s last byte leaves when its usage is on disk. `buffered`: at once; a power cut may lose the last commit interval.', default: 'durable' }),
     bufferedIntervalMs: integer({ description: 'With `buffered`: time between two commits.', unit: 'ms', minimum: 1, maximum: 60_000, default: 100 })
@@ -60,14 +67,18 @@ const configSchema = group({
     ringBytes: size({ description: 'Shared memory between each worker and the journal; a power of two.', minimum: 2 ** 16, maximum: 2 ** 28, default: '1MiB' })
   }, { description: 'Where usage is made durable before the client has its whole answer.' }),
   aggregator: group({
+    name: text({ description: 'Names this aggregator in the cluster, the same after a restart: its partitions come back to it.', pattern: '[A-Za-z0-9][A-Za-z0-9._-]{0,127}', patternMeaning: 'letters, digits, `.`, `_` and `-`, 128 at most', default: 'auto', auto: 'the host\'s name' }),
+    publishIntervalMs: integer({ description: 'With Kafka: time between two publications of what has changed.', unit: 'ms', minimum: 50, maximum: 60_000, default: 500 }),
     batchEventsMax: integer({ description: 'Events counted in one transaction.', unit: 'events', minimum: 100, maximum: 1_000_000, default: 20_000 }),
     batchIntervalMs: integer({ description: 'Time between two transactions when there is little to count.', unit: 'ms', minimum: 1, maximum: 60_000, default: 500 }),
-    memoryBytesMax: size({ description: 'Memory of its DuckDB.', minimum: 64 * 2 ** 20, maximum: 2 ** 40, default: '256MiB' }),
+    memoryBytesMax: size({ description: 'Memory of its DuckDB; with Kafka of all its partitions together.', minimum: 64 * 2 ** 20, maximum: 2 ** 40, default: '256MiB' }),
     threads: integer({ description: 'Threads of its DuckDB. More than one slows the gateway on a small machine.', unit: 'threads', minimum: 1, maximum: 64, default: 1 })
   }, { description: 'Counts events by hour.' }),
   archive: group({
     flushIntervalMs: integer({ description: 'Time until counted events are in the archive; the journal keeps them until then.', unit: 'ms', minimum: 100, maximum: 3_600_000, default: 60_000 }),
-    flushEventsMax: integer({ description: 'So many events waiting are archived at once.', unit: 'events', minimum: 1_000, maximum: 10_000_000, default: 200_000 })
+    flushEventsMax: integer({ description: 'So many events waiting are archived at once.', unit: 'events', minimum: 1_000, maximum: 10_000_000, default: 200_000 }),
+    copies: integer({ description: 'With Kafka: machines that hold each finished file before Kafka may delete its events. 1: this one alone.', unit: 'machines', minimum: 1, maximum: 3, default: 2 }),
+    peers
   }, { description: 'Every event for ever, as Parquet by date and hour.' }),
   hourlyLog: group({
     segmentRowsMax: integer({ description: 'Hourly rows until a segment is closed for good.', unit: 'rows', minimum: 10, maximum: 10_000_000, default: 1_000_000 })
@@ -85,7 +96,15 @@ const configSchema = group({
     operatorTokens: list(operatorToken, { description: 'Who may call the private endpoints; nobody when empty.', itemsMax: 100, default: [] })
   }, { description: 'The billing server.' }),
   operator: group({
-    listen: group({ host: text({ description: 'Address to listen on.', default: '127.0.0.1' }), port: port('TCP port.', 9464) }, { description: 'Health, readiness and metrics; keep it away from clients.' })
+    listen: group({
+      host: text({ description: 'Address to listen on.', default: '127.0.0.1' }),
+      port: integer({ description: 'TCP port.', unit: 'port', minimum: 1, maximum: 65_535, default: 'auto', auto: '9464; 9465 for a process that is an aggregator and no gateway, 9466 for one that is billing alone' }),
+      tls: optional(group({
+        certificateFile: text({ description: 'PEM file of the certificate and its chain.', isPath: true }),
+        keyFile: text({ description: 'PEM file of the private key.', isPath: true })
+      }, { description: 'Serve HTTPS on this port.' }))
+    }, { description: 'Health, readiness and metrics, and an aggregator\'s files for billing and its peers; keep it away from clients.' }),
+    tokens: list(operatorToken, { description: 'Who may read an aggregator\'s files here, and bring copies; nobody when empty.', itemsMax: 100, default: [] })
   }, { description: 'For those who run it.' }),
   completeness: group({
     graceMs: integer({ description: 'How long after its end an hour is called complete at the earliest. The bill never depends on it.', unit: 'ms', minimum: 0, maximum: 86_400_000, default: 60_000 })

@@ -39,7 +39,7 @@ test('a small file gives a complete, frozen configuration and the price book', (
   assert.deepEqual(config.grades, { GRADE_FREE: { ratePerS: 50, burst: 100 }, GRADE_CLASSIC: { ratePerS: 100, burst: 500 }, GRADE_PREMIUM: { ratePerS: 200, burst: 1000 } })
   assert.deepEqual(config.auth.secrets, [{ secret: 'api.secret-of-more-than-thirty-two-characters' }])
   assert.equal(config.metering.ack, 'durable')
-  assert.deepEqual(autos.map((auto) => auto.path).sort(), ['gateway.workers', 'gatewayId', 'journal.bytesMax', 'journal.refusedBytesMax'])
+  assert.deepEqual(autos.map((auto) => auto.path).sort(), ['aggregator.name', 'gateway.workers', 'gatewayId', 'journal.bytesMax', 'journal.refusedBytesMax', 'operator.listen.port'])
   assert.equal(priceBook.endpointOf('GET', '/api/x', 0), 1)
   assert.throws(() => { (config.gateway.routes as unknown[]).push({}) }, TypeError)
   assert.throws(() => { (config.gateway.routes[0] as { path: string }).path = '/' }, TypeError)
