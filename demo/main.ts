@@ -7,16 +7,22 @@ import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { billTable, fetchTotals } from './bills.ts'
 import type { Customer } from './bills.ts'
+import { startCluster } from './cluster.ts'
 import { createCustomers, startTollgate, writeConfiguration } from './program.ts'
 import type { DemoProgram } from './program.ts'
 import { meaningOf, table, thousands } from './report.ts'
 import { Counts, drive } from './traffic.ts'
 
-const usage = `Usage: bin/demo [--requests N [--exit]] [--port P] [--state FOLDER] [--clean]
+const usage = `Usage: bin/demo [--cluster] [--requests N [--exit]] [--port P] [--state FOLDER]
+       bin/demo --clean
 
 Starts a sample API and Tollgate in front of it (all roles, one process), creates
 three members with a key of each grade, sends real traffic at 90 % of each
 grade's rate and one burst above it, prints the bills, proves them, and stays up.
+
+  --cluster       instead of one process: Kafka, Redis, two gateways, two aggregators
+                  and two billing servers, all on this machine, made anew each time
+                  (needs Java 17, Maven and redis-server; 50 ports from P on)
 
   --requests N    instead: raised limits, and exactly N complete answers as the
                   client counts them (20,000 take about half a minute)
@@ -30,22 +36,29 @@ grade's rate and one burst above it, prints the bills, proves them, and stays up
 const root = path.resolve(import.meta.dirname, '..')
 const say = (text: string): void => { process.stdout.write(`${text}\n`) }
 
-interface Options { readonly requests: number | undefined, readonly isExit: boolean, readonly port: number, readonly folder: string }
+interface Options { readonly isCluster: boolean, readonly requests: number | undefined, readonly isExit: boolean, readonly port: number, readonly folder: string }
 
 function readOptions (): Options {
-  const { values } = parseArgs({ options: { requests: { type: 'string' }, exit: { type: 'boolean' }, port: { type: 'string' }, state: { type: 'string' }, clean: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
-  const folder = path.resolve(values.state ?? path.join(root, '.tollgate', 'demo'))
+  const { values } = parseArgs({ options: { cluster: { type: 'boolean' }, requests: { type: 'string' }, exit: { type: 'boolean' }, port: { type: 'string' }, state: { type: 'string' }, clean: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+  const isCluster = values.cluster === true
+  const folder = path.resolve(values.state ?? path.join(root, '.tollgate', isCluster ? 'demo-cluster' : 'demo'))
   if (values.help === true) { process.stdout.write(usage); process.exit(0) }
-  if (values.clean === true) { rmSync(folder, { recursive: true, force: true }); say(`removed ${folder}`); process.exit(0) }
+  if (values.clean === true) {
+    const folders = values.state === undefined ? [folder, path.join(root, '.tollgate', 'demo-cluster')] : [folder]
+    for (const each of folders) rmSync(each, { recursive: true, force: true })
+    say(`removed ${folders.join(' and ')}`)
+    process.exit(0)
+  }
   const whole = (name: string, text: string, min: number, max: number): number => {
     const value = Number(text)
     if (!Number.isInteger(value) || value < min || value > max) throw new Error(`--${name} takes a whole number from ${min} to ${max}, not "${text}"`)
     return value
   }
   return {
+    isCluster,
     requests: values.requests === undefined ? undefined : whole('requests', values.requests, 100, 100_000_000),
     isExit: values.exit === true,
-    port: whole('port', values.port ?? '8080', 1, 65_531),
+    port: whole('port', values.port ?? '8080', 1, isCluster ? 65_480 : 65_531),
     folder
   }
 }
@@ -66,14 +79,16 @@ function showLive (live: Counts, billed: () => Promise<number>): () => void {
 /** A number of requests, not a time: at the end of a time some would be cut, and whether they were answered nobody could say. */
 const pace = (ratePerS: number, durationS: number): { readonly ratePerS: number, readonly amount: number } => ({ ratePerS: Math.floor(ratePerS), amount: Math.floor(ratePerS) * durationS })
 
+/** Callers are dealt out among the gateways. */
+const gatewayOf = (program: DemoProgram, index: number): string => program.urls.gateways[index % program.urls.gateways.length] as string
+
 async function sendPaced (program: DemoProgram, customers: readonly Customer[], live: Counts): Promise<Counts> {
-  const url = program.urls.gateway
   const counts = new Counts()
   say('Traffic: 20 seconds at 90 % of each grade\'s rate, one in 50 to an endpoint that fails')
-  const paced = customers.map((customer) => drive({ url, caller: customer, connections: 8, ...pace(customer.ratePerS * 0.9, 20), brokenEach: 50 }, live))
+  const paced = customers.map((customer, index) => drive({ url: gatewayOf(program, index), caller: customer, connections: 8, ...pace(customer.ratePerS * 0.9, 20), brokenEach: 50 }, live))
   for (const part of await Promise.all(paced)) counts.add(part)
   say('Burst: 5 seconds at five times each grade\'s rate')
-  const burst = customers.map((customer) => drive({ url, caller: customer, connections: 16, ...pace(customer.ratePerS * 5, 5), brokenEach: 0 }, live))
+  const burst = customers.map((customer, index) => drive({ url: gatewayOf(program, index), caller: customer, connections: 16, ...pace(customer.ratePerS * 5, 5), brokenEach: 0 }, live))
   for (const part of await Promise.all(burst)) counts.add(part)
   return counts
 }
@@ -90,7 +105,7 @@ async function sendExactly (requests: number, program: DemoProgram, customers: r
     const each = Math.floor((missing - keyless) / customers.length)
     const amounts = callers.map((_, index) => index === 0 ? missing - keyless - each * (customers.length - 1) : index < customers.length ? each : keyless)
     const parts = callers.map((caller, index) => ({ caller, amount: amounts[index] ?? 0 })).filter(({ amount }) => amount > 0)
-      .map(({ caller, amount }) => drive({ url: program.urls.gateway, caller, connections: Math.min(16, amount), amount, brokenEach: caller.token === undefined ? 0 : 50 }, live))
+      .map(({ caller, amount }, index) => drive({ url: gatewayOf(program, index + round), caller, connections: Math.min(16, amount), amount, brokenEach: caller.token === undefined ? 0 : 50 }, live))
     for (const part of await Promise.all(parts)) counts.add(part)
   }
   return counts
@@ -105,10 +120,12 @@ async function main (): Promise<number> {
   const options = readOptions()
   say(`State: ${options.folder} (bin/demo --clean removes it)`)
   const upstream = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(root, 'demo/upstream.ts'), String(options.port + 3)], { stdio: ['ignore', 'ignore', 'inherit'] })
-  const files = writeConfiguration({ folder: options.folder, port: options.port, isUnlimited: options.requests !== undefined })
+  const isUnlimited = options.requests !== undefined
   let program: DemoProgram | undefined
   try {
-    program = await startTollgate(files)
+    program = options.isCluster
+      ? await startCluster({ ...options, isUnlimited, say })
+      : await startTollgate(writeConfiguration({ folder: options.folder, port: options.port, isUnlimited }))
     return await present(options, program)
   } finally {
     upstream.kill('SIGTERM')
@@ -117,7 +134,7 @@ async function main (): Promise<number> {
 }
 
 async function present (options: Options, program: DemoProgram): Promise<number> {
-  say(`Tollgate is ready: gateway ${program.urls.gateway}, billing ${program.urls.billing}`)
+  say(`Tollgate is ready: gateway ${program.urls.gateways.join(' and ')}, billing ${program.urls.billing}`)
   const customers = await createCustomers(program)
   say(table(['member', 'key', 'grade', 'tokens/s'], customers.map((customer) => [customer.name, String(customer.apiKeyId), customer.grade, thousands(customer.ratePerS)])))
   const before = await fetchTotals(program, customers)
@@ -146,7 +163,7 @@ async function present (options: Options, program: DemoProgram): Promise<number>
 async function stayUp (program: DemoProgram, customers: readonly Customer[]): Promise<void> {
   const [first] = customers
   say(`\nUp until Ctrl-C. Try:
-  curl -i -X POST -H 'X-API-KEY: ${first?.token ?? ''}' ${program.urls.gateway}/api/v1/location/start
+  curl -i -X POST -H 'X-API-KEY: ${first?.token ?? ''}' ${program.urls.gateways[0] ?? ''}/api/v1/location/start
   curl -s -H 'Authorization: Bearer ${first?.memberToken ?? ''}' '${program.urls.billing}/api/aggregation/v1/member/${first?.memberId ?? ''}/charge?startDate=${program.today()}&endDate=${program.today()}'
   ${program.commandLine(['bill', '--member', String(first?.memberId ?? ''), '--from', program.today(), '--to', program.today()])}
   ${program.commandLine(['verify'])}

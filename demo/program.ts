@@ -19,8 +19,8 @@ export interface DemoFiles { readonly folder: string, readonly configFile: strin
 export interface CommandResult { readonly code: number, readonly stdout: string, readonly stderr: string }
 
 export interface DemoProgram {
-  readonly files: DemoFiles
-  readonly urls: { readonly gateway: string, readonly billing: string, readonly operator: string }
+  readonly isUnlimited: boolean
+  readonly urls: { readonly gateways: readonly string[], readonly billing: string, readonly operator: string }
   readonly command: (argv: readonly string[]) => Promise<CommandResult>
   /** The same command as a person would type it. */
   readonly commandLine: (argv: readonly string[]) => string
@@ -29,7 +29,7 @@ export interface DemoProgram {
   readonly stop: () => Promise<void>
 }
 
-const prices = `# What the demo charges, in whole won a request.
+export const prices = `# What the demo charges, in whole won a request.
 currency: KRW
 groups:
   - { id: 1, name: tokens, prices: [{ cost: "1" }] }
@@ -43,8 +43,12 @@ endpoints:
   - { id: 5, group: 1, method: GET, path: "/api/v1/location/broken" }
 `
 
+/** Lines of `grades`. */
+export function limitsOf (isUnlimited: boolean): string {
+  return grades.map(({ grade, ratePerS, burst }) => `  ${grade}: { ratePerS: ${isUnlimited ? unlimited : ratePerS}, burst: ${isUnlimited ? unlimited : burst} }`).join('\n')
+}
+
 function configuration ({ port, isUnlimited }: { readonly port: number, readonly isUnlimited: boolean }): string {
-  const limits = grades.map(({ grade, ratePerS, burst }) => `  ${grade}: { ratePerS: ${isUnlimited ? unlimited : ratePerS}, burst: ${isUnlimited ? unlimited : burst} }`)
   return `state: ./state
 gatewayId: demo
 gateway:
@@ -56,7 +60,7 @@ gateway:
 auth:
   secrets: [{ kid: demo, secretFile: api.secret }]
 grades:
-${limits.join('\n')}
+${limitsOf(isUnlimited)}
 billing:
   listen: { host: 127.0.0.1, port: ${port + 1} }
   privateListen: { host: 127.0.0.1, port: ${port + 2} }
@@ -68,30 +72,45 @@ operator:
 `
 }
 
-/** Writes what is missing; secrets of an earlier run are kept, so that its keys go on working. */
+/** Those of an earlier run are kept, so that its keys go on working. @param source a folder whose secrets are taken over */
+export function writeSecrets (folder: string, source?: string): void {
+  for (const name of ['api.secret', 'member.secret', 'operator.token']) {
+    const file = path.join(folder, name)
+    const secret = source === undefined ? randomBytes(32).toString('base64url') : readFileSync(path.join(source, name), 'utf8')
+    if (!existsSync(file)) writeFileSync(file, secret, { mode: 0o600 })
+  }
+}
+
+/** Writes what is missing. */
 export function writeConfiguration (options: { readonly folder: string, readonly port: number, readonly isUnlimited: boolean }): DemoFiles {
   mkdirSync(options.folder, { recursive: true })
-  for (const name of ['api.secret', 'member.secret', 'operator.token']) {
-    const file = path.join(options.folder, name)
-    if (!existsSync(file)) writeFileSync(file, randomBytes(32).toString('base64url'), { mode: 0o600 })
-  }
+  writeSecrets(options.folder)
   writeFileSync(path.join(options.folder, 'prices.yaml'), prices)
   const configFile = path.join(options.folder, 'tollgate.yaml')
   writeFileSync(configFile, configuration(options))
   return { folder: options.folder, configFile, logFile: path.join(options.folder, 'tollgate.log'), port: options.port, isUnlimited: options.isUnlimited }
 }
 
-const mainArguments = ['--max-semi-space-size=2', '--disable-warning=ExperimentalWarning', path.join(root, 'src/main.ts')]
+export const mainArguments = ['--max-semi-space-size=2', '--disable-warning=ExperimentalWarning', path.join(root, 'src/main.ts')]
 
-function runCommand (files: DemoFiles, argv: readonly string[]): Promise<CommandResult> {
+export function runCommand (configFile: string, argv: readonly string[]): Promise<CommandResult> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [...mainArguments, ...argv, '--config', files.configFile], { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [...mainArguments, ...argv, '--config', configFile], { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : 1, stdout, stderr })
     })
   })
 }
 
-async function awaitReady (url: string, hasEnded: () => boolean, logFile: string): Promise<void> {
+/** The same command as a person would type it. */
+export function commandLineOf (configFile: string, argv: readonly string[]): string {
+  const inCheckout = (file: string): string => path.relative(process.cwd(), file) || '.'
+  return [inCheckout(path.join(root, 'bin/tollgate')), ...argv, '--config', inCheckout(configFile)].join(' ')
+}
+
+/** In UTC, yyyy-MM-dd. */
+export function today (): string { return new Date().toISOString().slice(0, 10) }
+
+export async function awaitReady (url: string, hasEnded: () => boolean, logFile: string): Promise<void> {
   for (let i = 0; i < 600; i++) {
     if (hasEnded()) throw new Error(`Tollgate ended before it was ready:\n${readFileSync(logFile, 'utf8').trim().split('\n').slice(-5).join('\n')}`)
     const isReady = await fetch(url).then(async (response) => { await response.arrayBuffer(); return response.ok }, () => false)
@@ -107,20 +126,19 @@ export async function startTollgate (files: DemoFiles): Promise<DemoProgram> {
   const child = spawn(process.execPath, [...mainArguments, 'run', '--config', files.configFile], { stdio: ['ignore', log, log] })
   let hasEnded = false
   const ended = new Promise<void>((resolve) => { child.once('exit', () => { hasEnded = true; resolve() }) })
-  const urls = { gateway: `http://127.0.0.1:${files.port}`, billing: `http://127.0.0.1:${files.port + 1}`, operator: `http://127.0.0.1:${files.port + 4}` }
+  const urls = { gateways: [`http://127.0.0.1:${files.port}`], billing: `http://127.0.0.1:${files.port + 1}`, operator: `http://127.0.0.1:${files.port + 4}` }
   try {
     await awaitReady(`${urls.operator}/readyz`, () => hasEnded, files.logFile)
   } catch (error) {
     child.kill('SIGKILL')
     throw error
   }
-  const inCheckout = (file: string): string => path.relative(process.cwd(), file) || '.'
   return {
-    files,
+    isUnlimited: files.isUnlimited,
     urls,
-    command: (argv) => runCommand(files, argv),
-    commandLine: (argv) => [inCheckout(path.join(root, 'bin/tollgate')), ...argv, '--config', inCheckout(files.configFile)].join(' '),
-    today: () => new Date().toISOString().slice(0, 10),
+    command: (argv) => runCommand(files.configFile, argv),
+    commandLine: (argv) => commandLineOf(files.configFile, argv),
+    today,
     stop: async () => { child.kill('SIGTERM'); await ended }
   }
 }
@@ -138,7 +156,7 @@ export async function createCustomers (program: DemoProgram): Promise<Customer[]
     const { memberId } = await commandJson<{ memberId: number }>(program, ['member', 'create', '--name', name])
     const { apiKeyId, token } = await commandJson<{ apiKeyId: number, token: string }>(program, ['key', 'create', '--member', String(memberId), '--grade', grade])
     const member = await commandJson<{ token: string }>(program, ['member', 'token', String(memberId)])
-    customers.push({ name, memberId, apiKeyId, grade, token, memberToken: member.token, ratePerS: program.files.isUnlimited ? unlimited : ratePerS })
+    customers.push({ name, memberId, apiKeyId, grade, token, memberToken: member.token, ratePerS: program.isUnlimited ? unlimited : ratePerS })
   }
   return customers
 }

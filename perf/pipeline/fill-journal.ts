@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import process from 'node:process'
 import { setImmediate as turn } from 'node:timers/promises'
-import { journalOptionsOf } from '../../src/compose/thread-options.ts'
+import { embeddedPartitions, journalOptionsOf } from '../../src/compose/thread-options.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { partitionOf } from '../../src/domain/partition.ts'
 import { Account } from '../../src/gateway/account.ts'
@@ -23,7 +23,7 @@ if (configFile === undefined || !Number.isInteger(events)) throw new Error('usag
 const { config, priceBook } = loadConfig({ file: configFile })
 const onDeath = (name: string, error: Error): void => { throw new Error(`thread ${name} ended`, { cause: error }) }
 const journal = await startJournal({
-  journal: { ...journalOptionsOf(config), inFlightMax: heldMax },
+  journal: { ...journalOptionsOf(config, embeddedPartitions), inFlightMax: heldMax },
   workers: 1,
   ringBytes: config.journal.ringBytes,
   environment: { logLevel: 'warn', clock: { kind: 'system' }, crashPoint: undefined },

@@ -27,13 +27,26 @@ export interface Adoption { readonly files: number, readonly events: number, rea
 const eventsMax = 200_000
 const recordsMax = 50
 
-export async function adoptArchive (aggregator: Aggregator): Promise<Adoption> {
+/** A new database beside an archive that it has no part in: the next flush names the last one, and nothing is adopted. */
+export async function beginBehindArchive (aggregator: Aggregator): Promise<Adoption> {
+  const { folders, writer } = aggregator.parts
+  removePartialFiles(folders.archive)
+  removePartialFiles(folders.segments)
+  const last = listFlushes(folders.flushes).at(-1)
+  if (last !== undefined) await writer.run('UPDATE meta SET lastFlush = $1', [last])
+  await aggregator.reset()
+  return { files: 0, events: 0, problems: [] }
+}
+
+/** @param isOnlyNewer older flushes than the database's last one belong to a time of which it knows only the outcome */
+export async function adoptArchive (aggregator: Aggregator, { isOnlyNewer = false } = {}): Promise<Adoption> {
   const { folders, writer, log } = aggregator.parts
   removePartialFiles(folders.archive)
   removePartialFiles(folders.segments)
   const known = new Set((await writer.rows<{ flush: string }>('SELECT flush FROM flushes')).map(({ flush }) => flush))
   const problems = await checkManifest(aggregator, known)
-  const { records, problems: unreadable } = readRecords(folders.flushes, known)
+  const after = isOnlyNewer ? aggregator.state.lastFlush ?? '' : ''
+  const { records, problems: unreadable } = readRecords(folders.flushes, known, after)
   problems.push(...unreadable)
   const adopted = await adoptRecords(aggregator, records, problems)
   await aggregator.reset()
@@ -61,13 +74,13 @@ async function checkManifest (aggregator: Aggregator, known: ReadonlySet<string>
   return problems
 }
 
-function readRecords (folder: string, known: ReadonlySet<string>): { readonly records: FlushRecord[], readonly problems: ArchiveProblem[] } {
+function readRecords (folder: string, known: ReadonlySet<string>, after: string): { readonly records: FlushRecord[], readonly problems: ArchiveProblem[] } {
   const names = listFlushes(folder)
   const all = new Set([...names, ...known])
   const records: FlushRecord[] = []
   const problems: ArchiveProblem[] = []
   for (const flush of names) {
-    if (known.has(flush)) continue
+    if (known.has(flush) || flush <= after) continue
     try {
       const record = readFlushRecord(folder, flush)
       records.push(record)

@@ -88,6 +88,8 @@ export class AggregatorLoop {
   /** Archives what is counted. Only exclusively. */
   async flush (): Promise<void> {
     const { aggregator, clock, metrics, onCommit } = this.#parts
+    // What is staged may lack a part of what counts as staged: then nothing of it may be called archived.
+    if (this.#isDoubtful) await this.#forget()
     const startMs = clock.monotonicMs()
     const events = aggregator.stagedEvents
     if (await aggregator.flush()) {
@@ -111,6 +113,14 @@ export class AggregatorLoop {
     } catch (error) {
       this.#parts.log.warn({ error }, 'the last events were not counted before the stop; they are still in the usage log')
     }
+  }
+
+  /** Ends after the step that is being taken, without another one. */
+  async halt (): Promise<void> {
+    this.#stopping.abort()
+    this.#wake?.()
+    await this.#running
+    await this.#turn
   }
 
   async #run (): Promise<void> {
@@ -139,9 +149,10 @@ export class AggregatorLoop {
     for (const partition of usageLog.partitions) {
       const { items, events } = await this.#collect(partition)
       read += events
-      if (items.length === 0) continue
+      const readTo = usageLog.readTo?.(partition)
+      if (items.length === 0 && readTo?.offset === aggregator.state.partitions.get(partition)?.readTo?.offset) continue
       const startMs = clock.monotonicMs()
-      const taken = await aggregator.take(partition, items)
+      const taken = await aggregator.take(partition, items, readTo)
       if (!taken.isChanged) continue
       metrics.batchSeconds.observe((clock.monotonicMs() - startMs) / 1000)
       metrics.events.inc(taken.events)
@@ -186,7 +197,7 @@ export class AggregatorLoop {
 
   async #retryGaps (): Promise<void> {
     const { aggregator, usageLog, clock } = this.#parts
-    if (aggregator.gaps.length === 0 || clock.monotonicMs() - this.#lastGapRetryMs < gapRetryMs) return
+    if (usageLog.isGapSentAgain === true || aggregator.gaps.length === 0 || clock.monotonicMs() - this.#lastGapRetryMs < gapRetryMs) return
     this.#lastGapRetryMs = clock.monotonicMs()
     for (const partition of usageLog.partitions) await usageLog.rewind(partition)
   }

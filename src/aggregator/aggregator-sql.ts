@@ -4,16 +4,16 @@ import { hourlyColumns } from '../hourly-log/port.ts'
 import { hourMs } from '../domain/window.ts'
 import type { KeyedTable } from './keyed-table.ts'
 
-export const databaseVersion = 1
+export const databaseVersion = 2
 
 /** Tables that are written row by row, by key. The order of the columns is the table's own. */
 export const tables = {
   terms: { keys: { term: 'BIGINT' }, values: { firstRevision: 'BIGINT' } },
   partitions: { keys: { sourcePartition: 'INTEGER' }, values: { segment: 'INTEGER' } },
-  streams: { keys: { sourcePartition: 'INTEGER', streamId: 'VARCHAR' }, values: { gatewayId: 'VARCHAR', appliedSeq: 'BIGINT', archivedSeq: 'BIGINT' } },
+  streams: { keys: { sourcePartition: 'INTEGER', streamId: 'VARCHAR' }, values: { gatewayId: 'VARCHAR', appliedSeq: 'BIGINT', archivedSeq: 'BIGINT', revision: 'BIGINT' } },
   tallies: {
     keys: { sourcePartition: 'INTEGER', streamId: 'VARCHAR', hour: 'INTEGER' },
-    values: { gatewayId: 'VARCHAR', billable: 'BIGINT', notBillable: 'BIGINT', deadLettered: 'BIGINT', voided: 'BIGINT' }
+    values: { gatewayId: 'VARCHAR', billable: 'BIGINT', notBillable: 'BIGINT', deadLettered: 'BIGINT', voided: 'BIGINT', revision: 'BIGINT' }
   },
   stream_marks: { keys: { streamId: 'VARCHAR' }, values: { gatewayId: 'VARCHAR', seq: 'BIGINT', watermarkMs: 'BIGINT', state: 'VARCHAR', revision: 'BIGINT' } },
   hour_marks: {
@@ -25,7 +25,7 @@ export const tables = {
   },
   voids: {
     keys: { sourcePartition: 'INTEGER', streamId: 'VARCHAR', lastSeq: 'BIGINT' },
-    values: { gatewayId: 'VARCHAR', prevSeq: 'BIGINT', reason: 'VARCHAR', hours: 'VARCHAR', isHoursUncertain: 'BOOLEAN' }
+    values: { gatewayId: 'VARCHAR', prevSeq: 'BIGINT', reason: 'VARCHAR', hours: 'VARCHAR', isHoursUncertain: 'BOOLEAN', revision: 'BIGINT' }
   },
   archive_holes: { keys: { sourcePartition: 'INTEGER', streamId: 'VARCHAR', toSeq: 'BIGINT' }, values: { afterSeq: 'BIGINT' } },
   dead_letters: {
@@ -34,7 +34,16 @@ export const tables = {
   },
   closed_segments: {
     keys: { sourcePartition: 'INTEGER', segment: 'INTEGER' },
-    values: { file: 'VARCHAR', sha256: 'VARCHAR', rows: 'BIGINT', bytes: 'BIGINT', revision: 'BIGINT' }
+    values: { file: 'VARCHAR', sha256: 'VARCHAR', rows: 'BIGINT', bytes: 'BIGINT', revision: 'BIGINT', ownerName: 'VARCHAR' }
+  },
+  // Of a cluster: where reading stands in the topics of Kafka, and what each flush would let them delete.
+  log_positions: {
+    keys: { sourcePartition: 'INTEGER' },
+    values: { usageTopicId: 'VARCHAR', hourlyTopicId: 'VARCHAR', appliedOffset: 'BIGINT', archivedOffset: 'BIGINT', revision: 'BIGINT' }
+  },
+  archived_offsets: {
+    keys: { sourcePartition: 'INTEGER', archivedOffset: 'BIGINT' },
+    values: { flush: 'VARCHAR', timestampMs: 'BIGINT', isSafe: 'BOOLEAN' }
   },
   flushes: { keys: { flush: 'VARCHAR' }, values: { previousFlush: 'VARCHAR' } },
   archive_files: { keys: { file: 'VARCHAR' }, values: { flush: 'VARCHAR', hour: 'INTEGER', rows: 'BIGINT', bytes: 'BIGINT', sha256: 'VARCHAR' } },
@@ -46,8 +55,19 @@ export const tables = {
 export type TableName = keyof typeof tables
 
 export const createTables = `CREATE TABLE meta (databaseVersion INTEGER, historyId VARCHAR, term BIGINT, revision BIGINT, flushedRevision BIGINT, lastFlush VARCHAR);` +
-  Object.entries(tables).map(([name, { keys, values }]) => `
-    CREATE TABLE ${name} (${[...Object.entries(keys), ...Object.entries(values)].map(([column, type]) => `"${column}" ${type}`).join(', ')}, PRIMARY KEY (${Object.keys(keys).join(', ')}));`).join('')
+  Object.keys(tables).map((name) => createTable(name as TableName)).join('')
+
+function createTable (name: TableName): string {
+  const { keys, values }: KeyedTable = tables[name]
+  return `
+    CREATE TABLE ${name} (${[...Object.entries(keys), ...Object.entries(values)].map(([column, type]) => `"${column}" ${type}`).join(', ')}, PRIMARY KEY (${Object.keys(keys).join(', ')}));`
+}
+
+/** What makes a database of each version one of the next. Revision 0: published by nobody who would have to be told. */
+export const migrations: Readonly<Record<number, string>> = {
+  1: ['streams', 'tallies', 'voids'].map((name) => `ALTER TABLE ${name} ADD COLUMN revision BIGINT DEFAULT 0;`).join('') +
+    'ALTER TABLE closed_segments ADD COLUMN ownerName VARCHAR;' + createTable('log_positions') + createTable('archived_offsets')
+}
 
 /** The table of a partition's open segment. */
 export function hourlyTable (partition: number, segment: number): string { return `hourly_${partition}_${segment}` }

@@ -3,7 +3,7 @@
 import { crashPoint } from '../platform/crash-points.ts'
 import type { DuckDb, SqlConnection } from '../platform/duckdb.ts'
 import type { Logger } from '../platform/logger.ts'
-import type { UsageLogItem, UsageProgress } from '../usage-log/port.ts'
+import type { ReadTo, UsageLogItem, UsageProgress } from '../usage-log/port.ts'
 import { applyBatch, writeRows } from './apply.ts'
 import { collectDetails, coveredBy, enterFlush, flushName, removeFlushFiles, writeArchiveFiles } from './archive.ts'
 import type { StagedTable } from './archive-sql.ts'
@@ -14,7 +14,9 @@ import { writeDeadLetters } from './dead-letters.ts'
 import { writeFlushRecord } from './flush-record.ts'
 import type { FlushRecord, FlushedStream } from './flush-record.ts'
 import type { AggregatorFolders } from './folders.ts'
-import type { Ingest, IngestedTable } from './ingest.ts'
+import type { BadLine, Ingest, IngestedTable } from './ingest.ts'
+import { archivedOffsets, positionsAfter, writeArchivedOffsets } from './log-positions.ts'
+import type { ArchivedOffset } from './log-positions.ts'
 import { closeSegment } from './segments.ts'
 import { countRows, loadState, partitionOf } from './state.ts'
 import type { AggregatorState } from './state.ts'
@@ -32,6 +34,10 @@ export interface AggregatorParts {
   readonly randomId: () => string
   /** Decides what is new. Tests bring wrong ones, to see that they are caught. */
   readonly plan?: typeof planBatch
+  /** Of a cluster: tells others of lines that can't be counted; durable when it resolves, and before they count as taken. */
+  readonly tellBadLines?: (partition: number, badLines: readonly BadLine[]) => Promise<void>
+  /** Of a cluster: rows of a closed segment stay until nobody needs their keys any more. */
+  readonly keepsClosedRows?: boolean
 }
 
 export interface Taken { readonly events: number, readonly deadLetters: number, /** Something was committed. */ readonly isChanged: boolean }
@@ -62,12 +68,17 @@ export class Aggregator {
   }
 
   /** Counts what is new of `items`, in one transaction. After an error: `reset`, and read the usage log again. */
-  async take (partition: number, items: readonly UsageLogItem[]): Promise<Taken> {
-    const { streams, voids } = partitionOf(this.#state, partition)
+  async take (partition: number, items: readonly UsageLogItem[], readTo?: ReadTo): Promise<Taken> {
+    const open = partitionOf(this.#state, partition)
+    const { streams, voids } = open
     const plan = (this.parts.plan ?? planBatch)(items, streams, voids)
     this.#noteGaps(partition, plan)
     const marks = plan.marks.filter(({ mark }) => mark.seq >= (this.#state.streamMarks.get(mark.streamId)?.seq ?? 0))
-    if (plan.seqs.size === 0 && marks.length === 0) return { events: 0, deadLetters: 0, isChanged: false }
+    const positions = positionsAfter(open, readTo)
+    if (plan.seqs.size === 0 && marks.length === 0 && positions === undefined) {
+      open.readTo = readTo
+      return { events: 0, deadLetters: 0, isChanged: false }
+    }
     const [both, counted, staged] = await this.#read(plan)
     const newTables = [both, counted]
     const batch: Batch = {
@@ -75,13 +86,17 @@ export class Aggregator {
       tables: newTables.flatMap(({ table }) => table ?? []),
       counts: newTables.flatMap(({ counts }) => counts),
       badLines: newTables.flatMap(({ badLines }) => badLines),
+      stagedBadLines: staged.badLines,
       voids: plan.voids.filter(({ isCounted }) => isCounted),
       holes: plan.holes,
       marks,
-      seqs: plan.seqs
+      seqs: plan.seqs,
+      ...(positions === undefined ? {} : { positions })
     }
     writeDeadLetters(this.parts.folders.deadLetters, batch.badLines, this.parts.nowMs())
+    if (batch.badLines.length > 0) await this.parts.tellBadLines?.(partition, batch.badLines)
     await this.commit(batch)
+    open.readTo = readTo
     if (counted.table !== undefined) await this.parts.writer.run(`DROP TABLE ${counted.table}`)
     for (const { table, rows, bytes } of [staged, both]) if (table !== undefined) await this.#stage({ partition, table, rows, bytes })
     for (const hole of plan.holes) this.parts.log.error({ hole }, 'counted events were lost before they were archived: bills stand, the archive lacks them')
@@ -99,7 +114,9 @@ export class Aggregator {
     })
     crashPoint('aggregator.after-commit')
     await this.#remember(batch.partition, applied)
-    const { voids } = partitionOf(this.#state, batch.partition)
+    const open = partitionOf(this.#state, batch.partition)
+    if (batch.positions !== undefined) open.positions = batch.positions
+    const { voids } = open
     for (const { item, afterSeq, isCounted } of batch.voids) if (isCounted) voids.set(voidKey(item), { streamId: item.streamId, lastSeq: item.lastSeq, afterSeq })
   }
 
@@ -107,18 +124,20 @@ export class Aggregator {
   async flush (): Promise<boolean> {
     const { folders, writer, randomId, nowMs } = this.parts
     const streams = this.#unarchived()
-    if (streams.length === 0) return false
+    const archived = archivedOffsets(this.#state)
+    if (streams.length === 0) return await this.#moveArchivedOffsets(archived)
     const flush = flushName(nowMs(), randomId())
     const record = await this.#writeFlushFiles(flush, streams)
     writeFlushRecord(folders.flushes, record)
     const revision = this.#state.revision + 1
     const flushedRevision = this.#state.revision
     const moved = streams.map(({ sourcePartition, streamId, gatewayId, lastSeq }) => ({
-      sourcePartition, streamId, gatewayId: gatewayId ?? null, appliedSeq: partitionOf(this.#state, sourcePartition).streams.get(streamId)?.appliedSeq ?? 0, archivedSeq: lastSeq
+      sourcePartition, streamId, gatewayId: gatewayId ?? null, appliedSeq: partitionOf(this.#state, sourcePartition).streams.get(streamId)?.appliedSeq ?? 0, archivedSeq: lastSeq, revision
     }))
     await writer.transaction(async () => {
       await enterFlush(writer, record)
       await writeRows(writer, 'streams', moved)
+      await writeArchivedOffsets(writer, archived, { flush, revision })
       await writer.run('UPDATE meta SET revision = $1, flushedRevision = $2, lastFlush = $3', [revision, flushedRevision, flush])
     })
     crashPoint('archive.after-commit')
@@ -128,6 +147,7 @@ export class Aggregator {
       if (stream !== undefined) known.set(streamId, { ...stream, archivedSeq: lastSeq })
     }
     Object.assign(this.#state, { revision, flushedRevision, lastFlush: flush })
+    for (const { partition, positions } of archived) partitionOf(this.#state, partition).positions = positions
     for (const { streams: known, voids } of this.#state.partitions.values()) {
       for (const [key, { streamId, lastSeq }] of voids) if (lastSeq <= (known.get(streamId)?.archivedSeq ?? 0)) voids.delete(key)
     }
@@ -142,7 +162,7 @@ export class Aggregator {
     const open = partitionOf(this.#state, partition)
     if (open.segmentRows < this.parts.segmentRowsMax) return false
     const revision = this.#state.revision + 1
-    await closeSegment(this.parts.writer, { partition, segment: open.segment, folder: this.parts.folders.segments, random: this.parts.randomId(), revision })
+    await closeSegment(this.parts.writer, { partition, segment: open.segment, folder: this.parts.folders.segments, random: this.parts.randomId(), revision, keepsRows: this.parts.keepsClosedRows === true })
     this.#state.revision = revision
     Object.assign(open, { segment: open.segment + 1, segmentRows: 0 })
     return true
@@ -155,6 +175,20 @@ export class Aggregator {
     const tables = await writer.rows<{ table_name: string }>('SELECT table_name FROM duckdb_tables() WHERE temporary AND starts_with(table_name, $1)', ['events_'])
     for (const { table_name: table } of tables) await writer.run(`DROP TABLE ${table}`)
     this.#state = await loadState(writer, partitions)
+  }
+
+  /** Nothing was staged, but what was read needn't be read again: it was counted and archived before, or never counts. */
+  async #moveArchivedOffsets (archived: readonly ArchivedOffset[]): Promise<boolean> {
+    if (archived.length === 0) return false
+    const revision = this.#state.revision + 1
+    const { writer } = this.parts
+    await writer.transaction(async () => {
+      await writeArchivedOffsets(writer, archived, { flush: null, revision })
+      await writer.run('UPDATE meta SET revision = $1', [revision])
+    })
+    this.#state.revision = revision
+    for (const { partition, positions } of archived) partitionOf(this.#state, partition).positions = positions
+    return true
   }
 
   async #remember (partition: number, { revision, streams, streamMarks }: Applied): Promise<void> {
@@ -205,16 +239,28 @@ export class Aggregator {
     }
   }
 
+  /**
+   * Of a cluster, when the usage log was read to its end: what is counted, not archived, and not in the log any more is
+   * asked for again from the gateway, which keeps it until it is archived. Only between two steps.
+   */
+  noteUnstaged (partition: number): void {
+    for (const [streamId, { appliedSeq, stagedSeq }] of partitionOf(this.#state, partition).streams) {
+      if (stagedSeq < appliedSeq) this.#noteGap(partition, { streamId, afterSeq: stagedSeq, reason: `what follows seq ${stagedSeq} is missing: it is counted up to ${appliedSeq}, not archived, and no longer in the usage log` })
+    }
+  }
+
   #noteGaps (partition: number, plan: BatchPlan): void {
     for (const [streamId] of plan.seqs) {
       if (this.#gaps.delete(`${partition} ${streamId}`)) this.parts.log.info({ partition, streamId }, 'the missing records have come: the stream is counted again')
     }
-    for (const gap of plan.gaps) {
-      const key = `${partition} ${gap.streamId}`
-      // Said once: what comes behind a gap would say it again with every batch.
-      if (this.#gaps.get(key)?.afterSeq === gap.afterSeq) continue
-      this.parts.log.error({ code: 'USAGE_LOG_GAP', partition, ...gap }, 'records are missing: nothing of this stream is counted until they come')
-      this.#gaps.set(key, gap)
-    }
+    for (const gap of plan.gaps) this.#noteGap(partition, gap)
+  }
+
+  #noteGap (partition: number, gap: Gap): void {
+    const key = `${partition} ${gap.streamId}`
+    // Said once: what comes behind a gap would say it again with every batch.
+    if (this.#gaps.get(key)?.afterSeq === gap.afterSeq) return
+    this.parts.log.error({ code: 'USAGE_LOG_GAP', partition, ...gap }, 'records are missing: nothing of this stream is counted until they come')
+    this.#gaps.set(key, gap)
   }
 }

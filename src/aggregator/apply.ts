@@ -29,15 +29,16 @@ export async function applyBatch (writer: SqlConnection, state: AggregatorState,
   }
   const before = await loadTallies(writer, batch, nowMs)
   const tallies = addUp(before, batch, gatewayOf, nowMs)
-  await writeRows(writer, 'tallies', [...tallies.values()])
+  await writeRows(writer, 'tallies', [...tallies.values()].map((tally) => ({ ...tally, revision })))
   const moved = movedStreams(batch, streams, gatewayOf)
-  await writeRows(writer, 'streams', [...moved].map(([streamId, stream]) => ({ sourcePartition: batch.partition, streamId, gatewayId: stream.gatewayId ?? null, appliedSeq: stream.appliedSeq, archivedSeq: stream.archivedSeq })))
-  await writeDetails(writer, batch, gatewayOf, nowMs)
+  await writeRows(writer, 'streams', [...moved].map(([streamId, stream]) => ({ sourcePartition: batch.partition, streamId, gatewayId: stream.gatewayId ?? null, appliedSeq: stream.appliedSeq, archivedSeq: stream.archivedSeq, revision })))
+  await writeDetails(writer, { batch, gatewayOf, nowMs, revision })
   const streamMarks = newestStreamMarks(batch, state.streamMarks)
   await writeRows(writer, 'stream_marks', [...streamMarks].map(([streamId, mark]) => ({ streamId, ...mark, revision })))
   const hourMarks = await newestHourMarks(writer, batch)
   const counted = await countMarkedEvents(writer, { batch, hourMarks, before, tallies, gatewayOf, fallbackHour: hourOf(nowMs) })
   await writeRows(writer, 'hour_marks', counted.map((mark) => ({ ...mark, revision })))
+  if (batch.positions !== undefined) await writeRows(writer, 'log_positions', [{ sourcePartition: batch.partition, ...batch.positions, revision }])
   await batch.also?.()
   await writer.run('UPDATE meta SET revision = $1', [revision])
   return { revision, streams: moved, streamMarks }
@@ -120,13 +121,13 @@ function movedStreams (batch: Batch, streams: ReadonlyMap<string, StreamState>, 
   return moved
 }
 
-async function writeDetails (writer: SqlConnection, batch: Batch, gatewayOf: (streamId: string) => string | undefined, nowMs: number): Promise<void> {
+async function writeDetails (writer: SqlConnection, { batch, gatewayOf, nowMs, revision }: { readonly batch: Batch, readonly gatewayOf: (streamId: string) => string | undefined, readonly nowMs: number, readonly revision: number }): Promise<void> {
   const sourcePartition = batch.partition
   await addRows(writer, 'voids', batch.voids.map(({ item, afterSeq, hours }) => ({
-    sourcePartition, streamId: item.streamId, gatewayId: item.gatewayId, prevSeq: afterSeq, lastSeq: item.lastSeq, reason: item.reason, hours: JSON.stringify(hours), isHoursUncertain: item.isHoursUncertain
+    sourcePartition, streamId: item.streamId, gatewayId: item.gatewayId, prevSeq: afterSeq, lastSeq: item.lastSeq, reason: item.reason, hours: JSON.stringify(hours), isHoursUncertain: item.isHoursUncertain, revision
   })))
   await addRows(writer, 'archive_holes', batch.holes.map((hole) => ({ sourcePartition, ...hole })))
-  await addRows(writer, 'dead_letters', batch.badLines.map(({ streamId, seq, prevSeq, hour, reason }) => ({
+  await addRows(writer, 'dead_letters', [...batch.badLines, ...batch.stagedBadLines ?? []].map(({ streamId, seq, prevSeq, hour, reason }) => ({
     sourcePartition, streamId, seq, prevSeq, gatewayId: gatewayOf(streamId) ?? 'unknown', hour: hour ?? hourOf(nowMs), reason
   })))
 }

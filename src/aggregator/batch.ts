@@ -2,6 +2,7 @@
 import type { HourMark } from '../usage-log/port.ts'
 import type { ArchiveHole, PlannedMark, PlannedVoid, StreamSeqs } from './batch-plan.ts'
 import type { BadLine, StreamCount } from './ingest.ts'
+import type { LogPositions } from './log-positions.ts'
 import type { StreamMark, StreamState } from './state.ts'
 
 export interface Batch {
@@ -11,6 +12,8 @@ export interface Batch {
   readonly counts: readonly StreamCount[]
   /** Bad lines that are counted now. */
   readonly badLines: readonly BadLine[]
+  /** Bad lines that somebody else has counted, and that the archive's chain still needs as links. */
+  readonly stagedBadLines?: readonly BadLine[]
   readonly voids: readonly PlannedVoid[]
   readonly holes: readonly ArchiveHole[]
   readonly marks: readonly PlannedMark[]
@@ -18,6 +21,8 @@ export interface Batch {
   readonly storedMarks?: { readonly streams: readonly ({ readonly streamId: string } & StreamMark)[], readonly hours: readonly StoredHourMark[] }
   /** Where the streams that moved stand after it; `archivedSeq` where that moves too. */
   readonly seqs: ReadonlyMap<string, StreamSeqs & { readonly archivedSeq?: number }>
+  /** Where reading stands in the topics of a cluster; where that moves. */
+  readonly positions?: LogPositions
   /** Written with it, such as what the archive now holds. */
   readonly also?: () => Promise<void>
 }

@@ -6,7 +6,7 @@ import { TollgateError } from '../domain/errors.ts'
 import { isDamage, openDuckDb } from '../platform/duckdb.ts'
 import type { DuckDb, DuckDbOptions, SqlConnection } from '../platform/duckdb.ts'
 import { makeFolderDurable, syncFolder } from '../platform/durable-file.ts'
-import { createTables, databaseVersion, hourlyTable, tables } from './aggregator-sql.ts'
+import { createTables, databaseVersion, hourlyTable, migrations, tables } from './aggregator-sql.ts'
 
 export interface AggregatorDatabase {
   readonly duckDb: DuckDb
@@ -34,7 +34,7 @@ export async function openDatabase (options: DatabaseOptions): Promise<Aggregato
     const writer = await duckDb.connect()
     if (isNew || !await hasTables(writer)) await create(writer, options)
     else await check(writer)
-    await beginTerm(writer, options.nowMs())
+    await beginTerm(writer, options)
     return { duckDb, writer, isNew }
   } catch (error) {
     duckDb?.close()
@@ -75,6 +75,7 @@ async function check (writer: SqlConnection): Promise<void> {
   const [meta] = await writer.rows<{ databaseVersion: number }>('SELECT databaseVersion FROM meta')
   if (meta === undefined) throw new Error('Corrupt database: no row says what it is')
   if (meta.databaseVersion > databaseVersion) throw new TollgateError('AGGREGATOR_NEWER', `aggregator.duckdb has version ${meta.databaseVersion}, this program knows ${databaseVersion}`)
+  await migrate(writer, meta.databaseVersion)
   const partitions = await writer.rows<{ sourcePartition: number, segment: number }>('SELECT sourcePartition, segment FROM partitions')
   const names = ['meta', ...Object.keys(tables), ...partitions.map(({ sourcePartition, segment }) => hourlyTable(sourcePartition, segment))]
   await writer.run('BEGIN TRANSACTION')
@@ -89,16 +90,30 @@ async function check (writer: SqlConnection): Promise<void> {
   }
 }
 
+/** Each step in a transaction of its own: a crash leaves a database of some version. */
+async function migrate (writer: SqlConnection, version: number): Promise<void> {
+  for (let from = version; from < databaseVersion; from++) {
+    const step = migrations[from]
+    if (step === undefined) throw new Error(`Corrupt database: no program has written version ${from}`)
+    await writer.transaction(async () => {
+      await writer.run(step)
+      await writer.run('UPDATE meta SET databaseVersion = $1', [from + 1])
+    })
+  }
+}
+
 /** How many earlier terms are kept: a ledger that stands in an older one reads everything again. */
 const termsMax = 1000
 
 /**
- * Each opening is a term of its own, named by the clock so that two copies of one file never go on under the same name.
- * The list of terms and where they began tells a ledger's position in this file's past from one in another file's.
+ * Each opening is a term of its own, named by the clock and by chance so that two copies of one file never go on under the
+ * same name, not even when both are opened in the same millisecond. The list of terms and where they began tells a
+ * position in this file's past from one in another file's.
  */
-async function beginTerm (writer: SqlConnection, nowMs: number): Promise<void> {
+async function beginTerm (writer: SqlConnection, { nowMs, newHistoryId }: DatabaseOptions): Promise<void> {
+  const chance = Number.parseInt(newHistoryId().replaceAll(/[^0-9a-f]/g, '').slice(0, 8), 16)
   await writer.transaction(async () => {
-    await writer.run('UPDATE meta SET term = greatest(term + 1, $1)', [nowMs])
+    await writer.run('UPDATE meta SET term = greatest(term, $1) + 1 + $2', [nowMs(), Number.isNaN(chance) ? 0 : chance])
     await writer.run('INSERT INTO terms SELECT term, revision + 1 FROM meta')
     await writer.run(`DELETE FROM terms WHERE term NOT IN (SELECT term FROM terms ORDER BY term DESC LIMIT ${termsMax})`)
   })

@@ -8,11 +8,11 @@ import { encodeUsageEvent, eventTextBytesMax, unitsMax } from '../domain/usage-e
 import { hourOf, parseTimeMs } from '../domain/window.ts'
 import { sqlText } from '../platform/duckdb.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
-import type { EventRun } from '../usage-log/port.ts'
+import type { EventRun, RecordOrigin } from '../usage-log/port.ts'
 import { countsOf } from './aggregator-sql.ts'
 import { eventColumns } from './event-columns.ts'
 import { isShaped } from './event-line.ts'
-import { readRunLines } from './run-lines.ts'
+import { readRunLines, requestTimeAheadMsMax, requestTimeMsMin } from './run-lines.ts'
 import type { RunLine } from './run-lines.ts'
 
 /** A line that can't be counted. It has its place in the chain, so nothing behind it has to wait. */
@@ -25,6 +25,8 @@ export interface BadLine {
   /** As far as the line or its neighbours tell. */
   readonly hour: number | undefined
   readonly gatewayId: string | undefined
+  /** What the log knows of it. */
+  readonly origin?: RecordOrigin
 }
 
 /** Events of one stream and hour in a table. */
@@ -108,7 +110,7 @@ async function readQuickly (connection: SqlConnection, runs: readonly EventRun[]
     return undefined
   }
   const rows = runs.reduce((sum, run) => sum + run.count, 0)
-  const inspected = await inspect(connection, table)
+  const inspected = await inspect(connection, table, unbelievableSql(runs))
   if (inspected.wrong > 0 || inspected.rows !== rows || !await isInChain(connection, table, runs)) {
     await connection.run(`DROP TABLE ${table}`)
     return undefined
@@ -139,7 +141,8 @@ function bytesOf (runs: readonly EventRun[]): number { return runs.reduce((sum, 
 function describeBadLine (run: EventRun, lines: readonly RunLine[], index: number): BadLine {
   const { seq, prevSeq, text, problem = '' } = lines[index] as RunLine
   const neighbour = lines.slice(0, index).findLast((line) => line.event !== undefined) ?? lines.find((line) => line.event !== undefined)
-  const timeMs = parseTimeMs(/"requestTime":"([^"]{24})"/.exec(text)?.[1] ?? '')
+  const origin = run.origin?.recordOf(seq)
+  const timeMs = parseTimeMs(/"requestTime":"([^"]{24})"/.exec(text)?.[1] ?? '') ?? origin?.requestTimeMs ?? origin?.loggedAtMs
   return {
     streamId: run.streamId,
     seq,
@@ -147,7 +150,8 @@ function describeBadLine (run: EventRun, lines: readonly RunLine[], index: numbe
     text,
     reason: problem,
     hour: timeMs !== undefined ? hourOf(timeMs) : neighbour?.event === undefined ? undefined : hourOf(neighbour.event.requestTimeMs),
-    gatewayId: /"gatewayId":"([A-Za-z0-9._-]{1,128})"/.exec(text)?.[1] ?? neighbour?.event?.gatewayId
+    gatewayId: /"gatewayId":"([A-Za-z0-9._-]{1,128})"/.exec(text)?.[1] ?? origin?.gatewayId ?? neighbour?.event?.gatewayId,
+    ...(origin === undefined ? {} : { origin })
   }
 }
 
@@ -171,14 +175,21 @@ const isWrongSql = [
 
 interface CountRow { readonly [column: string]: unknown, readonly streamId: string, readonly gatewayId: string, readonly hour: number, readonly billable: bigint, readonly notBillable: bigint, readonly wrong: bigint }
 
-async function inspect (connection: SqlConnection, table: string): Promise<{ readonly rows: number, readonly wrong: number, readonly counts: StreamCount[] }> {
-  const rows = await connection.rows<CountRow>(countsOf(table, isWrongSql))
+async function inspect (connection: SqlConnection, table: string, isUnbelievable = 'false'): Promise<{ readonly rows: number, readonly wrong: number, readonly counts: StreamCount[] }> {
+  const rows = await connection.rows<CountRow>(countsOf(table, `${isWrongSql} OR ${isUnbelievable}`))
   const counts = rows.map(countOfRow)
   return {
     rows: counts.reduce((sum, { billable, notBillable }) => sum + billable + notBillable, 0),
     wrong: rows.reduce((sum, row) => sum + Number(row.wrong), 0),
     counts
   }
+}
+
+/** Of runs whose log has a clock: a time that the careful way would look at. The first record's time is the lowest. */
+function unbelievableSql (runs: readonly EventRun[]): string {
+  const clocks = runs.flatMap(({ origin }) => origin?.loggedAtMs ?? [])
+  if (clocks.length === 0) return 'false'
+  return `epoch_ms(requestTime) NOT BETWEEN ${requestTimeMsMin} AND ${clocks.reduce((lowest, timeMs) => Math.min(lowest, timeMs)) + requestTimeAheadMsMax}`
 }
 
 /** The events of a table with an event's columns, per stream and hour. */

@@ -3,7 +3,7 @@ import { existsSync, rmSync } from 'node:fs'
 import { TollgateError } from '../domain/errors.ts'
 import type { Logger } from '../platform/logger.ts'
 import { makeFolderDurable } from '../platform/durable-file.ts'
-import { adoptArchive } from './adopt.ts'
+import { adoptArchive, beginBehindArchive } from './adopt.ts'
 import { Aggregator } from './aggregator.ts'
 import type { AggregatorParts } from './aggregator.ts'
 import { makeArchiveFolders } from './archive.ts'
@@ -25,6 +25,13 @@ export interface AggregatorOptions {
   readonly nowMs: () => number
   /** A new UUID at each call. */
   readonly randomId: () => string
+  /**
+   * Of a cluster: other machines hold parts of the archive, so what is in this folder is no whole history. A new database
+   * is filled from the topic of hourly counts by whoever opens it, and only flushes that are newer than it are adopted.
+   */
+  readonly isArchiveShared?: boolean
+  readonly tellBadLines?: NonNullable<AggregatorParts['tellBadLines']>
+  readonly keepsClosedRows?: boolean
   /** Decides what is new. Tests bring wrong ones, to see that they are caught. */
   readonly plan?: NonNullable<AggregatorParts['plan']>
 }
@@ -33,6 +40,8 @@ export interface OpenedAggregator {
   readonly aggregator: Aggregator
   /** What is wrong with the archive; what is counted stands. */
   readonly problems: readonly ArchiveProblem[]
+  /** The database was made just now. */
+  readonly isNew: boolean
   readonly close: () => void
 }
 
@@ -66,9 +75,10 @@ export async function openAggregator (options: AggregatorOptions): Promise<Opene
   }
   try {
     const aggregator = new Aggregator({ ...options, folders, duckDb: database.duckDb, writer: database.writer, ingest }, await loadState(database.writer, options.partitions))
-    const { problems } = await adoptArchive(aggregator)
+    const isShared = options.isArchiveShared === true
+    const { problems } = isShared && database.isNew ? await beginBehindArchive(aggregator) : await adoptArchive(aggregator, { isOnlyNewer: isShared })
     if (database.isNew && problems.length > 0) throw incomplete(problems, damage)
-    return { aggregator, problems, close }
+    return { aggregator, problems, isNew: database.isNew, close }
   } catch (error) {
     close()
     // A database made from half an archive would pass for the truth at the next start.

@@ -83,7 +83,7 @@ async function recountTallies (writer: SqlConnection, archiveFiles: readonly str
   if (archiveFiles.length > 0) {
     const columns = [...Object.keys(tables.tallies.keys), ...Object.keys(tables.tallies.values)].join(', ')
     await writer.run(`INSERT INTO tallies (${columns}) SELECT sourcePartition, streamId, ${hourSql} AS hour, gatewayId,
-      count(*) FILTER (${isBillableSql}), count(*) FILTER (NOT ${isBillableSql}), 0, 0 FROM ${archivedEvents(archiveFiles, true)} GROUP BY sourcePartition, streamId, ${hourSql}, gatewayId
+      count(*) FILTER (${isBillableSql}), count(*) FILTER (NOT ${isBillableSql}), 0, 0, 0 FROM ${archivedEvents(archiveFiles, true)} GROUP BY sourcePartition, streamId, ${hourSql}, gatewayId
       ON CONFLICT DO UPDATE SET billable = excluded.billable, notBillable = excluded.notBillable`)
   }
   await writer.run('DELETE FROM tallies WHERE billable + notBillable + deadLettered + voided = 0')

@@ -43,7 +43,8 @@ export function cutRun (run: EventRun, afterSeq: number): EventRun | undefined {
     firstSeq: first.seq,
     lastSeq: run.lastSeq,
     count: lines.length - at,
-    ndjson: run.ndjson.subarray(lineStart(run.ndjson, at))
+    ndjson: run.ndjson.subarray(lineStart(run.ndjson, at)),
+    ...(run.origin === undefined ? {} : { origin: run.origin })
   }
 }
 
@@ -65,13 +66,26 @@ function lineStart (ndjson: Buffer, index: number): number {
 
 function placeLine (run: EventRun, { text, index, prevSeq }: { readonly text: string, readonly index: number, readonly prevSeq: number }): RunLine {
   const seq = seqOfLine(run, { text, index, prevSeq })
+  const origin = run.origin?.recordOf(seq)
+  if (origin?.problem !== undefined) return { seq, prevSeq, text, problem: origin.problem }
   const parsed = parseUsageEvent(text)
   if ('problem' in parsed) return { seq, prevSeq, text, problem: parsed.problem }
   const { event } = parsed
   if (event.streamId !== run.streamId || event.seq !== seq || event.prevSeq !== prevSeq) {
     return { seq, prevSeq, text, problem: `identity: says ${event.streamId} ${event.seq} after ${event.prevSeq}, stands at ${run.streamId} ${seq} after ${prevSeq}` }
   }
-  return { seq, prevSeq, text, event }
+  const problem = origin === undefined ? undefined : unbelievableTime(event.requestTimeMs, origin.loggedAtMs)
+  return problem === undefined ? { seq, prevSeq, text, event } : { seq, prevSeq, text, problem }
+}
+
+/** The oldest and the newest time of a request that a log believes: no gateway is older than this program, none lives a day ahead. */
+export const requestTimeMsMin = Date.UTC(2015)
+export const requestTimeAheadMsMax = 86_400_000
+
+/** @param loggedAtMs by the log's clock */
+function unbelievableTime (requestTimeMs: number, loggedAtMs: number): string | undefined {
+  if (requestTimeMs < requestTimeMsMin) return 'requestTime: before 2015'
+  return requestTimeMs > loggedAtMs + requestTimeAheadMsMax ? 'requestTime: more than a day ahead of the log\'s clock' : undefined
 }
 
 /** A run without holes says it by its place, the end of a run by its head; else the line itself, as far as it is believable. */

@@ -33,15 +33,17 @@ export interface SegmentClosing {
   readonly random: string
   /** The revision of the transaction that closes it. */
   readonly revision: number
+  /** The rows' table stays: a topic holds rows under these keys, and each wants a tombstone. */
+  readonly keepsRows: boolean
 }
 
 /** Closes the open segment of a partition and starts the next one. */
-export async function closeSegment (writer: SqlConnection, { partition, segment, folder, random, revision }: SegmentClosing): Promise<void> {
+export async function closeSegment (writer: SqlConnection, { partition, segment, folder, random, revision, keepsRows }: SegmentClosing): Promise<void> {
   const snapshot = await writeSnapshot(writer, { folder, name: `partition=${partition}-segment=${segment}-${random.slice(0, 8)}`, select: selectHourlyRows(partition, segment) })
   crashPoint('segment.after-snapshot')
   await writer.transaction(async () => {
     await enterSegment(writer, { partition, segment, snapshot, revision })
-    await writer.run(`DROP TABLE ${hourlyTable(partition, segment)}`)
+    if (!keepsRows) await writer.run(`DROP TABLE ${hourlyTable(partition, segment)}`)
     await writer.run(createHourlyTable(partition, segment + 1))
     await writer.run('UPDATE partitions SET segment = $2 WHERE sourcePartition = $1', [partition, segment + 1])
     await writer.run('UPDATE meta SET revision = $1', [revision])

@@ -1,10 +1,12 @@
 // What the aggregator keeps in memory of its database: small, and derived again from the file whenever a transaction
 // fails, so that memory and file can't drift apart.
 import type { SqlConnection } from '../platform/duckdb.ts'
-import type { Mark } from '../usage-log/port.ts'
+import type { Mark, ReadTo } from '../usage-log/port.ts'
 import { createHourlyTable, hourlyTable } from './aggregator-sql.ts'
 import { voidKey } from './batch-plan.ts'
 import type { CountedVoid, StreamSeqs } from './batch-plan.ts'
+import { loadPositions } from './log-positions.ts'
+import type { LogPositions } from './log-positions.ts'
 
 /** A stream of one partition. `stagedSeq` runs from the archived to the applied one and is in memory only. */
 export interface StreamState extends StreamSeqs {
@@ -26,6 +28,10 @@ export interface PartitionState {
   readonly streams: Map<string, StreamState>
   /** Voids that are not archived yet, by `voidKey`. */
   readonly voids: Map<string, CountedVoid>
+  /** Of a cluster: what is written in the database. */
+  positions?: LogPositions | undefined
+  /** Of a cluster: everything before it was taken, counted and staged, or needn't be. Behind the applied offset after a start. */
+  readTo?: ReadTo | undefined
 }
 
 export interface AggregatorState {
@@ -58,8 +64,10 @@ export async function loadState (writer: SqlConnection, partitions: readonly num
     partitions: new Map(),
     streamMarks: new Map()
   }
+  const positions = await loadPositions(writer)
   for (const row of await writer.rows<{ sourcePartition: number, segment: number }>('SELECT sourcePartition, segment FROM partitions')) {
-    state.partitions.set(row.sourcePartition, { segment: row.segment, segmentRows: await countRows(writer, row.sourcePartition, row.segment), streams: new Map(), voids: new Map() })
+    const own = positions.get(row.sourcePartition)
+    state.partitions.set(row.sourcePartition, { segment: row.segment, segmentRows: await countRows(writer, row.sourcePartition, row.segment), streams: new Map(), voids: new Map(), positions: own, readTo: own === undefined ? undefined : { offset: own.archivedOffset, timestampMs: 0 } })
   }
   for (const row of await writer.rows<StreamRow>('SELECT * FROM streams')) {
     const archivedSeq = Number(row.archivedSeq)

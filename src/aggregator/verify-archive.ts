@@ -21,9 +21,9 @@ export interface ArchivedHours {
 
 export interface HourFile { readonly file: string, /** Of the folder that it is in. */ readonly hour: number }
 
-interface PartRow { readonly [column: string]: unknown, readonly sourcePartition: number, readonly streamId: string, readonly gatewayId: string, readonly hour: number, readonly events: bigint, readonly eventsAtMark: bigint, readonly toHash: bigint, readonly fromHash: bigint }
-interface SumRow extends HourSums { readonly [column: string]: unknown, readonly hour: number }
-interface FolderHour { readonly parts: readonly PartRow[], readonly sums: readonly SumRow[] }
+export interface PartRow { readonly [column: string]: unknown, readonly sourcePartition: number, readonly streamId: string, readonly gatewayId: string, readonly hour: number, readonly events: bigint, readonly eventsAtMark: bigint, readonly toHash: bigint, readonly fromHash: bigint }
+export interface SumRow extends HourSums { readonly [column: string]: unknown, readonly hour: number }
+export interface FolderHour { readonly parts: readonly PartRow[], readonly sums: readonly SumRow[] }
 
 export async function readArchivedHours (reader: SqlConnection, files: readonly HourFile[]): Promise<ArchivedHours> {
   const folders = new Map<number, string[]>()
@@ -58,12 +58,12 @@ async function readFolder (reader: SqlConnection, files: readonly string[], isDi
   return { parts: await reader.rows<PartRow>(archivedPerStream(source)), sums: await reader.rows<SumRow>(archivedHourSums(source)) }
 }
 
-function eventsOf ({ parts }: FolderHour): number { return parts.reduce((sum, { events }) => sum + Number(events), 0) }
+export function eventsOf ({ parts }: FolderHour): number { return parts.reduce((sum, { events }) => sum + Number(events), 0) }
 
-interface Chain { readonly sourcePartition: number, readonly streamId: string, readonly gatewayId: string | null, left: bigint }
+export interface Chain { readonly sourcePartition: number, readonly streamId: string, readonly gatewayId: string | null, left: bigint }
 
 /** Chains whose links don't add up from 0 to the last archived seq. */
-async function brokenChains (reader: SqlConnection, read: ReadonlyMap<number, FolderHour>): Promise<Map<string, Chain>> {
+export async function brokenChains (reader: SqlConnection, read: ReadonlyMap<number, FolderHour>): Promise<Map<string, Chain>> {
   const chains = new Map<string, Chain>()
   const at = (sourcePartition: number, streamId: string, gatewayId: string | null): Chain => {
     const key = `${sourcePartition} ${streamId}`
@@ -84,7 +84,14 @@ async function brokenChains (reader: SqlConnection, read: ReadonlyMap<number, Fo
 }
 
 async function describeBreaks (reader: SqlConnection, { sourcePartition, streamId, gatewayId }: Chain, { files, brokenHours }: { readonly files: readonly HourFile[], readonly brokenHours: Set<number> }): Promise<VerifyProblem[]> {
-  const breaks = await reader.rows<{ before: bigint, prevSeq: bigint, hour: number | null, hourBefore: number | null }>(chainBreaks(files.map(({ file }) => file), sourcePartition), [streamId])
+  const breaks = await reader.rows<ChainBreak>(chainBreaks(files.map(({ file }) => file), sourcePartition), [streamId])
+  return breakProblems(breaks, { streamId, gatewayId }, brokenHours)
+}
+
+/** The seq behind a break, and what stands before it. */
+export interface ChainBreak { readonly [column: string]: unknown, readonly before: bigint, readonly prevSeq: bigint, readonly hour: number | null, readonly hourBefore: number | null }
+
+export function breakProblems (breaks: readonly ChainBreak[], { streamId, gatewayId }: { readonly streamId: string, readonly gatewayId: string | null }, brokenHours: Set<number>): VerifyProblem[] {
   const problems: VerifyProblem[] = []
   for (const { before, prevSeq, hour, hourBefore } of breaks) {
     const problem = prevSeq > before
@@ -105,7 +112,7 @@ function hoursBetween (from: number | null, to: number | null): number[] {
   return last - first > 48 ? [first, last] : Array.from({ length: last - first + 1 }, (_, index) => first + index)
 }
 
-function addUp (folders: readonly FolderHour[]): Pick<ArchivedHours, 'streams' | 'hours'> {
+export function addUp (folders: readonly FolderHour[]): Pick<ArchivedHours, 'streams' | 'hours'> {
   const streams = new Map<string, ArchivedStreamHour>()
   const hours = new Map<number, HourSums>()
   for (const { streamId, gatewayId, hour, events, eventsAtMark } of folders.flatMap(({ parts }) => parts)) {

@@ -11,9 +11,13 @@ export const commands: readonly CommandEntry[] = [
   { name: 'config', summary: 'checks and prints the configuration, prints its schema', load: loadConfigCommand },
   { name: 'member', summary: 'members and their tokens for the billing server', load: async () => (await import('./member.ts')).memberCommand },
   { name: 'key', summary: 'API keys: create, list, show, revoke, rotate', load: async () => (await import('./key.ts')).keyCommand },
+  { name: 'registry', summary: 'all members, keys and revocations as a file, and back', load: async () => (await import('./registry.ts')).registryCommand },
   { name: 'bill', summary: 'a member\'s bill as a table, JSON or CSV', load: async () => (await import('./bill.ts')).billCommand },
   { name: 'verify', summary: 'proves from the stores that what was answered was counted', load: async () => (await import('./verify.ts')).verifyCommand },
   { name: 'rebuild', summary: 'counts again from the archive and compares', load: async () => (await import('./rebuild.ts')).rebuildCommand },
+  { name: 'topics', summary: 'the Kafka topics of a cluster: create, check', load: async () => (await import('./topics.ts')).topicsCommand },
+  { name: 'gateway', summary: 'the gateways of a cluster: list, retire', load: async () => (await import('./gateway.ts')).gatewayCommand },
+  { name: 'recover', summary: 'decides for an aggregator whose counts and topic contradict each other', load: async () => (await import('./recover.ts')).recoverCommand },
   { name: 'version', summary: 'what this program is', load: async () => (await import('./version.ts')).versionCommand }
 ]
 

@@ -1,6 +1,7 @@
 // What every command shares: its parts, its way of failing, and its question to the running program or the files.
 import { TollgateError, remedyOf } from '../domain/errors.ts'
 import { defaultConfigFile, loadCommandConfig } from '../config/load.ts'
+import type { Role } from '../config/role.ts'
 import type { Config } from '../config/schema.ts'
 import { helpText, readArguments } from './arguments.ts'
 import type { Arguments, CommandSpec } from './arguments.ts'
@@ -11,7 +12,7 @@ export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const
 export interface CommandContext {
   readonly io: Io
   /** Starts the program and resolves with its exit code when it has ended. */
-  readonly run: (options: { readonly configFile: string }) => Promise<number>
+  readonly run: (options: { readonly configFile: string, readonly roles: readonly Role[] }) => Promise<number>
 }
 
 /** @param argv what stands behind the command's name. @returns the exit code */

@@ -1,7 +1,9 @@
 // Who answers a command: the running program over its socket, or, when none runs, this process on the files under the
-// state's lock. The handlers are the same.
+// state's lock. The handlers are the same. Of a cluster's roles on this machine each has a socket; the one that knows the
+// command answers it.
 import path from 'node:path'
 import type { Config } from '../config/schema.ts'
+import { roleStates } from '../config/role.ts'
 import { TollgateError } from '../domain/errors.ts'
 import { sleepMs, systemClock } from '../platform/clock.ts'
 import { stateFiles } from '../platform/state-files.ts'
@@ -22,8 +24,29 @@ export async function ask<Result> (given: Arguments, context: CommandContext, co
   return await askTollgate(configOf(given, context), command, argument)
 }
 
-/** @throws what the handler throws; TollgateError STATE_LOCKED when somebody holds the state but answers nothing */
-async function askTollgate<Result> (config: Config, command: string, argument: unknown): Promise<Result> {
+/** @throws what the handler throws; TollgateError STATE_LOCKED when somebody holds the state but answers nothing, ROLE_NEEDED */
+export async function askTollgate<Result> (config: Config, command: string, argument: unknown): Promise<Result> {
+  return await (config.kafka === undefined ? askMachine<Result>(config, command, argument) : askRoles<Result>(config, command, argument))
+}
+
+/** Members and keys are in Redis; everything else is known to running programs alone. */
+const offlineInCluster = ['member', 'key', 'registry']
+
+async function askRoles<Result> (config: Config, command: string, argument: unknown): Promise<Result> {
+  for (const folder of roleStates(config.state)) {
+    try {
+      const answer = await askProgram(stateFiles(folder).controlSocket, command, argument)
+      if (answer.isRunning) return answer.result as Result
+    } catch (error) {
+      // Another role's process may know it.
+      if ((error as { readonly code?: unknown }).code !== 'COMMAND_UNKNOWN') throw error
+    }
+  }
+  if (config.redis !== undefined && offlineInCluster.includes(command.split('.')[0] ?? '')) return await answerOffline(config, command, argument) as Result
+  throw new TollgateError('ROLE_NEEDED', `no process that runs on this machine with the state folder ${config.state} can answer ${command}`)
+}
+
+async function askMachine<Result> (config: Config, command: string, argument: unknown): Promise<Result> {
   const endMs = systemClock.monotonicMs() + startingWaitMs
   for (;;) {
     const answer = await askProgram(stateFiles(config.state).controlSocket, command, argument)

@@ -55,11 +55,12 @@ const counted = [
   ['deadLettered', 'dead letters'], ['voided', 'void'], ['billable', 'billable'], ['notBillable', 'not billable']
 ] as const
 
-function printReport ({ rows, problems, unchecked, exitCode }: VerifyView, { io }: CommandContext): void {
+function printReport ({ rows, problems, unchecked, warnings = [], exitCode }: VerifyView, { io }: CommandContext): void {
   const columns = [{ title: 'hour' }, { title: 'gateway' }, ...counted.map(([, title]) => ({ title, isRight: true })), { title: 'ledger', isRight: true }, { title: 'status' }]
   io.out(tableText(columns, rows.map((row) => [row.hour, row.gatewayId, ...counted.map(([field]) => String(row[field])), row.ledgerCount === null ? '-' : String(row.ledgerCount), row.status])))
   for (const row of rows) for (const problem of row.problems) io.out(`${row.status}: ${row.gatewayId} ${row.hour}: ${problem}\n`)
   for (const problem of problems) io.out(`difference: ${problem}\n`)
+  for (const warning of warnings) io.out(`warning: ${warning}\n`)
   for (const reason of unchecked) io.out(`could not check: ${reason}\n`)
   io.out(`\n${verdicts[exitCode]}\n`)
 }

@@ -1,15 +1,20 @@
-// `tollgate run`: from a configuration file to a program that serves until a signal ends it.
+// `tollgate run`: from a configuration file to a program that serves until a signal ends it. Only here is one machine or a
+// cluster chosen.
 import { crashPointFrom, loadConfig } from '../config/load.ts'
+import type { Role } from '../config/role.ts'
 import { shutDownOnSignals } from '../platform/shutdown.ts'
+import { startCluster } from './cluster.ts'
 import { startEmbedded } from './embedded.ts'
+import type { ProgramOptions } from './program.ts'
 
 /** Beyond `gateway.stopTimeoutMs`: flushing the journal, the archive and the ledger. */
 const flushMsMax = 30_000
 
 /** Resolves with an exit code only when the program can't start; a running one ends by signal. @throws ConfigError, TollgateError */
-export async function runProgram ({ configFile }: { readonly configFile: string }): Promise<number> {
-  const loaded = loadConfig({ file: configFile })
-  const program = await startEmbedded(loaded, { clock: { kind: 'system' }, crashPoint: crashPointFrom() })
+export async function runProgram ({ configFile, roles }: { readonly configFile: string, readonly roles: readonly Role[] }): Promise<number> {
+  const loaded = loadConfig({ file: configFile, roles })
+  const options: ProgramOptions = { clock: { kind: 'system' }, crashPoint: crashPointFrom() }
+  const program = loaded.config.kafka === undefined ? await startEmbedded(loaded, options) : await startCluster(loaded, roles, options)
   for (const warning of loaded.warnings) program.log.warn({ configFile }, warning)
   shutDownOnSignals({ log: program.log, drain: program.stop, deadlineMs: loaded.config.gateway.stopTimeoutMs + flushMsMax })
   const { name, error } = await program.died

@@ -20,13 +20,14 @@ const number = (value: number | 'auto'): number => {
 
 export const workersOf = (config: Config): number => number(config.gateway.workers)
 
-export function journalOptionsOf (config: Config): JournalOptions {
+/** @param partitions of the usage log */
+export function journalOptionsOf (config: Config, partitions: number): JournalOptions {
   const { journal, metering, gateway } = config
   return {
     folder: stateFiles(config.state).journal,
     gatewayId: config.gatewayId,
     build: version,
-    partitions: embeddedPartitions,
+    partitions,
     segmentBytes: journal.segmentBytes,
     bytesMax: number(journal.bytesMax),
     diskFreeBytesMin: 2 * journal.segmentBytes,

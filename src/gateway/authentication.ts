@@ -101,6 +101,7 @@ export class Authenticator {
     switch (caller.state) {
       case 'active': return undefined
       case 'unknown': return this.#options.unknownKeys === 'accept' ? undefined : 'G0002'
+      case 'unchecked': return this.#options.unknownKeys === 'accept' ? undefined : 'G0013'
       case 'revoked': case 'expired': case 'rotated': return 'G0002'
     }
   }

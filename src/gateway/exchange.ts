@@ -2,7 +2,7 @@
 // its client. What is metered has offered its event by then.
 //
 //   open ─> refusing ──────────────────────────────> over     an answer of the gateway's own, not held
-//     └─> uploading ─> forwarded ─> receiving ─> held ─> over   held until the event's ticket is settled
+//     └─> (limiting ─>) uploading ─> forwarded ─> receiving ─> held ─> over   held until the event's ticket is settled
 import type { Readable } from 'node:stream'
 import type { HttpResponse } from 'uWebSockets.js'
 import type { GatewayErrorCode } from '../domain/errors.ts'
@@ -21,7 +21,7 @@ import type { Services } from './services.ts'
 import { Upload } from './upload.ts'
 import type { UpstreamCall, UpstreamFailure, UpstreamHandlers } from './upstream.ts'
 
-type Phase = 'open' | 'refusing' | 'uploading' | 'forwarded' | 'receiving' | 'held' | 'over'
+type Phase = 'open' | 'refusing' | 'limiting' | 'uploading' | 'forwarded' | 'receiving' | 'held' | 'over'
 
 /** The client left before any status: not billable, since no upstream answered. */
 const clientLeftStatus = 499
@@ -38,6 +38,8 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   #account: Account | undefined
   #forwarding: Forwarding | undefined
   #upload: Upload | undefined
+  /** Of a request that waits for the limiter; null for none, undefined while it is still coming. */
+  #body: Buffer | Readable | null | undefined
   #call: UpstreamCall | undefined
   #startedMs = 0
   /** -1: no upstream has answered. */
@@ -77,10 +79,11 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     this.#services.batch.add(this)
   }
 
-  forward (forwarding: Forwarding): void {
+  /** @param isAllowed `false`: nothing is sent before `proceed` */
+  forward (forwarding: Forwarding, isAllowed: boolean): void {
     this.#forwarding = forwarding
     this.#services.inFlight.add(this)
-    this.#phase = 'uploading'
+    this.#phase = isAllowed ? 'uploading' : 'limiting'
     if (forwarding.announcedBytes === 0) { this.#send(null); return }
     this.#upload = new Upload(this.#response, { bytesMax: forwarding.bodyBytesMax, announcedBytes: forwarding.announcedBytes }, {
       onBody: (body) => { this.#send(body) },
@@ -90,11 +93,20 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     })
   }
 
+  /** The request waits for the limiter, and nothing has ended it meanwhile. */
+  get isLimiting (): boolean { return this.#phase === 'limiting' }
+
+  /** The limiter has allowed it: only while `isLimiting`. */
+  proceed (): void {
+    this.#phase = 'uploading'
+    if (this.#body !== undefined) this.#send(this.#body)
+  }
+
   /** An error that nobody expected: this answer can't be what it should be, and the process goes on. */
   crash (error: unknown): void {
     this.#services.log.error({ error, route: this.facts.route?.config.id, traceId: this.facts.traceId }, 'a request failed inside the gateway: answered with G0005, or cut; please report it')
     try {
-      if (this.#phase === 'open' || this.#phase === 'uploading' || this.#phase === 'forwarded') { this.#giveUp({ code: 'G0005', mustClose: true }); return }
+      if (this.#phase === 'open' || this.#phase === 'limiting' || this.#phase === 'uploading' || this.#phase === 'forwarded') { this.#giveUp({ code: 'G0005', mustClose: true }); return }
       if (this.#phase !== 'refusing') { this.#cut('error', 'G0005'); return }
     } catch (second) {
       this.#services.log.error({ error: second, traceId: this.facts.traceId }, 'the failed request could not be recorded: its hour will show a difference')
@@ -165,6 +177,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
 
   #send (body: Buffer | Readable | null): void {
     const forwarding = this.#forwarding
+    if (this.#phase === 'limiting') this.#body = body
     if (forwarding === undefined || this.#phase !== 'uploading') return
     this.#phase = 'forwarded'
     this.#startedMs = this.#services.clock.monotonicMs()

@@ -3,7 +3,7 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js'
 import type { GatewayErrorCode } from '../domain/errors.ts'
 import { isPathPlain } from '../domain/route-pattern.ts'
-import type { LimiterDecision, RateLimit } from '../limiter/port.ts'
+import type { Limiter, LimiterDecision } from '../limiter/port.ts'
 import type { Authenticator, Caller } from './authentication.ts'
 import { addressText } from './client-address.ts'
 import type { ClientAddresses } from './client-address.ts'
@@ -12,7 +12,7 @@ import { unitsHeaderOf } from './facts.ts'
 import { drainedBytesMax } from './options.ts'
 import type { Problem } from './problem.ts'
 import { retryAfterS } from './rate-limits.ts'
-import type { RouteLimits } from './rate-limits.ts'
+import type { RouteLimit, RouteLimits } from './rate-limits.ts'
 import { RequestHead } from './request-head.ts'
 import { upstreamPath } from './router.ts'
 import type { Route, Router } from './router.ts'
@@ -30,7 +30,7 @@ export interface GatekeeperOptions {
   /** By route. */
   readonly limits: readonly RouteLimits[]
   readonly authenticator: Authenticator
-  readonly limiter: { readonly take: (apiKeyId: number, tokens: number, limit: RateLimit) => LimiterDecision }
+  readonly limiter: Pick<Limiter, 'take'>
   readonly addresses: ClientAddresses
   readonly inFlightMax: number
   /** Of routes that don't say their own. */
@@ -91,7 +91,7 @@ export class Gatekeeper {
 
   #forwardUnmetered (exchange: Exchange, route: Route): void {
     const problem = this.#sizeProblem(route) ?? this.#crowdProblem(route)
-    if (problem === undefined) this.#forward(exchange, route, undefined)
+    if (problem === undefined) this.#forward(exchange, route, undefined, true)
     else exchange.refuse(this.#withBody(problem))
   }
 
@@ -113,9 +113,7 @@ export class Gatekeeper {
       exchange.refuse(this.#withBody(unrecordable))
       return
     }
-    const limited = this.#limit(exchange, route, caller)
-    if (limited === undefined) this.#forward(exchange, route, caller)
-    else exchange.refuse(this.#withBody(limited))
+    this.#limit(exchange, route, caller)
   }
 
   #sizeProblem ({ config }: Route): Problem | undefined {
@@ -132,14 +130,34 @@ export class Gatekeeper {
     return { code: 'G0010', message: 'too many requests at a time', retryAfterS: retrySoonS }
   }
 
-  #limit (exchange: Exchange, route: Route, { claims }: Caller): Problem | undefined {
+  #limit (exchange: Exchange, route: Route, caller: Caller): void {
+    const { claims } = caller
     const limit = (this.#options.limits[route.index] as RouteLimits)[claims.grade]
     const decision = this.#options.limiter.take(claims.apiKeyId, limit.requestedTokens, limit.limit)
+    if (decision instanceof Promise) {
+      // All that needs the server's request is taken now; the client's body comes meanwhile.
+      this.#forward(exchange, route, caller, false)
+      decision.then((later) => { this.#goOn(exchange, limit, later) }).catch((error: unknown) => { exchange.crash(error) })
+      return
+    }
     exchange.facts.rate = { limit, remaining: decision.remaining }
-    return decision.isAllowed ? undefined : { code: 'G0006', retryAfterS: retryAfterS(decision) }
+    if (decision.isAllowed) this.#forward(exchange, route, caller, true)
+    else exchange.refuse(this.#withBody(limitProblem(decision)))
   }
 
-  #forward (exchange: Exchange, route: Route, caller: Caller | undefined): void {
+  /** The limiter has answered a request that waited for it, if it still does. A body that is not at its end closes the connection by itself. */
+  #goOn (exchange: Exchange, limit: RouteLimit, decision: LimiterDecision): void {
+    if (!exchange.isLimiting) return
+    exchange.facts.rate = { limit, remaining: decision.remaining }
+    if (!decision.isAllowed) exchange.refuse(limitProblem(decision))
+    else if (this.#options.services.meter.isOpen) exchange.proceed()
+    else {
+      exchange.unmeter()
+      exchange.refuse({ code: 'G0010', retryAfterS: retrySoonS })
+    }
+  }
+
+  #forward (exchange: Exchange, route: Route, caller: Caller | undefined, isAllowed: boolean): void {
     const { upstreams, requestBytesMax } = this.#options
     const head = this.#head
     const { index, upstream } = upstreams[route.index] as RouteUpstream
@@ -151,7 +169,7 @@ export class Gatekeeper {
       announcedBytes: head.isChunked ? -1 : Math.max(head.contentLength, 0),
       bodyBytesMax: route.config.requestBytesMax ?? requestBytesMax,
       unitsHeader: unitsHeaderOf(route.config)
-    })
+    }, isAllowed)
   }
 
   /** A long body of a refused request isn't worth reading: the connection is closed instead. */
@@ -165,6 +183,8 @@ export class Gatekeeper {
 function isUpgradeAsked (upgrade: string): boolean {
   return upgrade !== '' && upgrade.split(',').some((protocol) => protocol.trim().toLowerCase() !== 'h2c')
 }
+
+function limitProblem (decision: LimiterDecision): Problem { return { code: 'G0006', retryAfterS: retryAfterS(decision) } }
 
 function keyProblem (code: GatewayErrorCode): Problem {
   return code === 'G0013' ? { code, retryAfterS: retrySoonS } : { code }

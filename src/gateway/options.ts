@@ -4,6 +4,8 @@ import type { TokenSecret } from '../domain/api-key.ts'
 import type { PriceBookDocument } from '../domain/price-book-document.ts'
 import type { GradeType } from '../domain/usage-event.ts'
 import type { RateLimit } from '../limiter/port.ts'
+import type { RedisOptions } from '../platform/redis.ts'
+import type { StalenessOptions } from '../registry/directory.ts'
 
 /** What every worker of a gateway is told alike. */
 export interface GatewayRules {
@@ -21,6 +23,26 @@ export interface AuthenticationOptions {
   /** A validly signed token whose key the registry doesn't have. */
   readonly unknownKeys: 'accept' | 'reject'
 }
+
+/** Where the registry is read from: its file, which the program has opened before, or which its mirror of Redis writes. */
+export interface RegistrySpec {
+  readonly file: string
+  /** Of a mirror: what is in the file counts only so long. */
+  readonly staleness?: StalenessOptions
+}
+
+/** Who limits; `memory` comes from createLimiterMemory. */
+export type LimiterSpec =
+  | { readonly kind: 'shared-memory', readonly memory: SharedArrayBuffer }
+  | {
+    readonly kind: 'redis'
+    /** Of the local share, while Redis doesn't answer. */
+    readonly memory: SharedArrayBuffer
+    readonly redis: RedisOptions
+    readonly budgetMs: number
+    /** How many gateways there are: see startGatewayCount. */
+    readonly gatewayCount: SharedArrayBuffer
+  }
 
 /** Request bodies up to here are collected before the upstream is called; larger ones, and chunked ones beyond it, are streamed. */
 export const collectedBytesMax = 64 * 1024

@@ -7,7 +7,7 @@ import { TollgateError } from '../domain/errors.ts'
 import type { JournalWorkerSpec } from '../journal/worker-side.ts'
 import { startThread } from '../platform/thread.ts'
 import type { Health, MetricsJson, ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
-import type { GatewayRules } from './options.ts'
+import type { GatewayRules, LimiterSpec, RegistrySpec } from './options.ts'
 import type { GatewayWorkerOptions } from './worker.ts'
 
 export interface GatewayOptions {
@@ -15,9 +15,8 @@ export interface GatewayOptions {
   readonly environment: ThreadEnvironment
   /** One for each worker; their ports go to the threads. */
   readonly journals: readonly JournalWorkerSpec[]
-  readonly limiterMemory: SharedArrayBuffer
-  /** Of the registry, which the program has opened before. */
-  readonly registryFile: string
+  readonly limiter: LimiterSpec
+  readonly registry: RegistrySpec
   readonly onDeath: (name: string, error: Error) => void
 }
 
@@ -62,12 +61,12 @@ export async function startGateway (options: GatewayOptions): Promise<GatewayHan
   }
 }
 
-function startWorker ({ rules, environment, limiterMemory, registryFile, onDeath }: GatewayOptions, { worker, port, journal }: Pick<GatewayWorkerOptions, 'worker' | 'port' | 'journal'>): Promise<ThreadHandle> {
+function startWorker ({ rules, environment, limiter, registry, onDeath }: GatewayOptions, { worker, port, journal }: Pick<GatewayWorkerOptions, 'worker' | 'port' | 'journal'>): Promise<ThreadHandle> {
   return startThread({
     name: `gateway-${worker}`,
     entry: new URL('./worker.ts', import.meta.url),
     environment,
-    options: { rules, worker, port, journal, limiterMemory, registryFile } satisfies GatewayWorkerOptions,
+    options: { rules, worker, port, journal, limiter, registry } satisfies GatewayWorkerOptions,
     transfer: [journal.wakePort],
     nurseryMegabytes,
     onDeath

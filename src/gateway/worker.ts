@@ -3,8 +3,6 @@ import { openPriceBook } from '../domain/price-book.ts'
 import { eventBytesMax } from '../domain/usage-event.ts'
 import { openWorkerSide } from '../journal/worker-side.ts'
 import type { JournalWorkerSpec } from '../journal/worker-side.ts'
-import { openSharedMemoryLimiter } from '../limiter/shared-memory.ts'
-import type { SharedMemoryLimiter } from '../limiter/shared-memory.ts'
 import { metricJson } from '../platform/metrics.ts'
 import { runThread } from '../platform/thread.ts'
 import type { Health, MetricsJson, ThreadContext, ThreadService } from '../platform/thread.ts'
@@ -16,7 +14,9 @@ import { Counters } from './counters.ts'
 import { Gatekeeper } from './gatekeeper.ts'
 import { InFlight } from './in-flight.ts'
 import { Meter } from './meter.ts'
-import type { GatewayRules } from './options.ts'
+import { openLimiter } from './open-limiter.ts'
+import type { WorkerLimiter } from './open-limiter.ts'
+import type { GatewayRules, LimiterSpec, RegistrySpec } from './options.ts'
 import { routeLimits } from './rate-limits.ts'
 import { createRouter } from './router.ts'
 import { openServer } from './server.ts'
@@ -29,8 +29,8 @@ export interface GatewayWorkerOptions {
   readonly worker: number
   readonly port: number
   readonly journal: JournalWorkerSpec
-  readonly limiterMemory: SharedArrayBuffer
-  readonly registryFile: string
+  readonly limiter: LimiterSpec
+  readonly registry: RegistrySpec
 }
 
 /** Keeps a revocation well under its second. */
@@ -41,8 +41,8 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
   const { gateway } = rules
   if (journal.eventBytesMax < eventBytesMax) throw new RangeError(`the journal takes events of ${journal.eventBytesMax} bytes, ours have up to ${eventBytesMax}`)
   const side = openWorkerSide(journal, clock)
-  const directory = openKeyDirectory({ file: options.registryFile, cacheKeysMax: rules.authentication.tokenCacheMax, pollIntervalMs: registryPollIntervalMs, log })
-  const limiter = openSharedMemoryLimiter(options.limiterMemory)
+  const directory = openKeyDirectory({ ...options.registry, cacheKeysMax: rules.authentication.tokenCacheMax, pollIntervalMs: registryPollIntervalMs, log })
+  const limiter = await openLimiter(options.limiter, Object.values(rules.grades), log)
   const router = createRouter(gateway.routes)
   const onError = (error: unknown): void => { log.error({ error }, 'an answer could not be finished; please report it') }
   const services: Services = {
@@ -73,7 +73,7 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
   const server = await openServer({ host: gateway.listen.host, port: options.port, tls: gateway.listen.tls, stopTimeoutMs: gateway.stopTimeoutMs }, services, gatekeeper)
   return {
     health: () => healthOf(services),
-    metrics: async () => metricsOf(services, authenticator, options.worker === 0 ? limiter : undefined),
+    metrics: async () => metricsOf(services, authenticator, limiter.metrics(options.worker === 0)),
     stop: async () => {
       await server.stop()
       services.inFlight.close()
@@ -92,15 +92,14 @@ function healthOf ({ isStopping, meter }: Services): Health {
   return meter.isOpen ? { isReady: true, reasons: [] } : { isReady: false, reasons: [`usage can't be recorded: the journal is ${meter.admission}`] }
 }
 
-/** @param limiter given to one worker alone: what it counts is of all */
-function metricsOf ({ counters, inFlight, meter }: Services, authenticator: Authenticator, limiter: SharedMemoryLimiter | undefined): MetricsJson {
+function metricsOf ({ counters, inFlight, meter }: Services, authenticator: Authenticator, limiter: ReturnType<WorkerLimiter['metrics']>): MetricsJson {
   return [
     ...counters.metrics(),
     metricJson('tollgate_gateway_in_flight', [{ value: inFlight.count }]),
     metricJson('tollgate_gateway_held_answers', [{ value: meter.waiting }]),
     metricJson('tollgate_gateway_unpriced_total', [{ value: meter.unpriced }]),
     metricJson('tollgate_gateway_token_cache_total', [{ labels: { result: 'hit' }, value: authenticator.hits }, { labels: { result: 'miss' }, value: authenticator.misses }]),
-    ...(limiter === undefined ? [] : [metricJson('tollgate_limiter_shared_takes_total', [{ value: limiter.overflowCount() }])])
+    ...limiter
   ]
 }
 

@@ -21,6 +21,8 @@ export interface ProgressValue extends HourlyPosition {
   /** From here on the usage log holds everything that is not archived. */
   readonly archivedOffset: number
   readonly ownerName: string
+  /** Of the topic that the owner believes to write to: another one than the record stands in means that the rest of its rows is missing. */
+  readonly hourlyTopicId?: string
 }
 
 /** `file` is a name in the segments' folder of whoever closed it, and of whoever has a copy. */

@@ -19,6 +19,19 @@ export interface ClosedSegment {
   readonly revision: number
 }
 
+/** What a partition of the topic says beside its rows, true together with them. The last statement of each key. */
+export interface HourlyAccount {
+  /** Of all rows of the batch; undefined without any. Rows of a segment that is closed already change nothing. */
+  readonly segment: number | undefined
+  readonly streams: readonly { readonly streamId: string, readonly gatewayId: string | null, readonly appliedSeq: number, readonly archivedSeq: number }[]
+  /** Events of a stream and hour by what became of them; hours since the epoch. */
+  readonly tallies: readonly { readonly streamId: string, readonly hour: number, readonly gatewayId: string, readonly billable: number, readonly notBillable: number, readonly deadLettered: number, readonly voided: number }[]
+  /** Voids that don't know how many events of the named hours they took. */
+  readonly uncertainVoids: readonly { readonly streamId: string, readonly lastSeq: number, readonly gatewayId: string, readonly hours: readonly number[] }[]
+  /** Who owned the partition last, and how far its own history had come. */
+  readonly progress: (HourlyPosition & { readonly ownerName: string }) | undefined
+}
+
 /** One step of the fold. Applied in one transaction with its position. */
 export interface HourlyBatch {
   /** True: drop everything known of `partition` first. */
@@ -30,6 +43,8 @@ export interface HourlyBatch {
   readonly rowsNdjson: string
   /** Per gateway: the watermark that all its streams have reached and that is applied, milliseconds since the epoch; null for a closed or retired gateway. */
   readonly watermarks: readonly { readonly gatewayId: string, readonly watermarkMs: number | null }[]
+  /** Of a cluster. */
+  readonly account?: HourlyAccount
   /** More is waiting: ask again at once. */
   readonly hasMore: boolean
 }

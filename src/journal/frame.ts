@@ -57,6 +57,11 @@ export function headerBytesFor (partitions: number): number {
   return Math.ceil(bytes / headerAlignment) * headerAlignment
 }
 
+/** How many partitions the stream of an events frame has: its headers are all of one size, and no two numbers share one. */
+export function partitionsOf ({ headerBytes }: Pick<FrameHeader, 'headerBytes'>): number {
+  return Math.floor((headerBytes - fixedBytes - frameHoursMax * hourBytes - crcBytes) / runBytes)
+}
+
 /** The last seq that a frame of records holds. */
 export function lastSeqOf (header: Pick<FrameHeader, 'firstSeq' | 'count'>): number { return header.firstSeq + header.count - 1 }
 

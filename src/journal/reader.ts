@@ -40,6 +40,7 @@ export class JournalReader {
   #current: OpenSegment | undefined
   /** The segments after the current one, next one first, each with where the one before it ended. */
   #following: { readonly segment: number, readonly previous: LogPosition }[] = []
+  #start = 0
 
   constructor (parts: JournalReaderParts) { this.#parts = parts }
 
@@ -59,7 +60,7 @@ export class JournalReader {
    */
   next (isWanted: (header: FrameHeader) => boolean): Frame | undefined {
     for (;;) {
-      const current = this.#current ?? this.#open(this.#parts.state.oldestSegment)
+      const current = this.#current ?? this.#open(Math.max(this.#parts.state.oldestSegment, this.#start))
       if (current === undefined) return undefined
       const limit = this.#limitOf(current)
       if (current.offset < limit) {
@@ -78,11 +79,15 @@ export class JournalReader {
     }
   }
 
-  /** Starts again from the oldest segment that is kept. */
-  rewind (): void {
+  /**
+   * Starts again from the oldest segment that is kept.
+   * @param segment from this one instead, which a frame was read of; from the oldest one all the same where it has been recycled
+   */
+  rewind (segment = 0): void {
     this.#current?.file.close()
     this.#current = undefined
     this.#following = []
+    this.#start = segment
   }
 
   close (): void { this.rewind() }

@@ -39,6 +39,8 @@ export interface VoidBody extends Linked {
   /** Else the hours between the neighbouring frames. */
   readonly fromHour?: number
   readonly toHour?: number
+  /** Partitions of the stream, where the frame's header is lost too and its runs can't say who lost what. */
+  readonly partitions?: number
 }
 
 export function hourRow ({ hour, answered, journaled, countedOnly, recovered }: HourMark): HourRow {

@@ -1,6 +1,7 @@
 // What was lost where a part of the journal can't be read: worked out from the frame's header where that is whole, else from
-// the frames before and after.
-import { TollgateError } from '../domain/errors.ts'
+// the frames before and after. Those don't say which partitions the lost events were in: where a stream has several, the void
+// names none, and whoever reads the log works out from each partition's own chain what is missing there.
+import { partitionsOf } from './frame.ts'
 import type { FrameHeader } from './frame.ts'
 import type { FirstFrame } from './inventory.ts'
 import type { Void } from './repair.ts'
@@ -52,7 +53,7 @@ function between (following: NonNullable<Loss['following']>, loss: Loss): Void[]
   const { summary } = loss
   const before = summary.lastStream?.streamId
   const after = header.type === 'open' ? (following.body as OpenBody).previousStream : { streamId: header.streamId, lastSeq: lastSeqBefore(header) }
-  const voids = after === undefined ? [] : missing(after.streamId, after.lastSeq, header, summary)
+  const voids = after === undefined ? [] : missing(after.streamId, after.lastSeq, following, summary)
   // Another stream had been open before: how far it went on in here, nothing says.
   if (before !== undefined && before !== after?.streamId && summary.of(before) !== undefined) voids.push(uncertainTail(loss, 'frames could not be read: a stream may have gone on in them'))
   return voids
@@ -62,11 +63,20 @@ function between (following: NonNullable<Loss['following']>, loss: Loss): Void[]
 function lastSeqBefore ({ type, firstSeq }: FrameHeader): number { return type === 'events' || type === 'void' ? firstSeq - 1 : firstSeq }
 
 /** Records of a stream after what was seen of it, up to `toSeq`. */
-function missing (streamId: string, toSeq: number, following: FrameHeader, summary: JournalSummary): Void[] {
+function missing (streamId: string, toSeq: number, following: NonNullable<Loss['following']>, summary: JournalSummary): Void[] {
   const stream = summary.of(streamId)
   const lastSeq = stream?.lastSeq ?? (summary.lastStream?.streamId === streamId ? summary.lastStream.lastSeq : 0)
   if (toSeq <= lastSeq) return []
-  return [lostAfter({ streamId, lastSeq, toSeq, nextHour: following.hours[0]?.hour, reason: 'frames could not be read' }, summary)]
+  return [lostAfter({ streamId, lastSeq, toSeq, nextHour: following.header.hours[0]?.hour, reason: 'frames could not be read', partitions: partitionsBefore(streamId, following, summary) }, summary)]
+}
+
+/** Partitions of the stream that was lost before this frame: as the stream has said, else as the next frame shows. */
+function partitionsBefore (streamId: string, following: NonNullable<Loss['following']>, summary: JournalSummary): number {
+  const known = summary.of(streamId)?.partitions ?? 0
+  if (known > 0) return known
+  const { header, body } = following
+  if (header.type === 'events' && header.streamId === streamId) return partitionsOf(header)
+  return (body as { readonly partitions?: number }).partitions ?? 1
 }
 
 /**
@@ -74,22 +84,20 @@ function missing (streamId: string, toSeq: number, following: FrameHeader, summa
  * but the loss must be seen, and a reader may be further than the journal that is left. So the void is a stream of its own.
  */
 function uncertainTail ({ summary, newUuid }: Loss, reason: string): Void {
-  const lost = lostAfter({ streamId: newUuid(), lastSeq: 0, toSeq: 1, nextHour: undefined, reason }, summary)
+  const lost = lostAfter({ streamId: newUuid(), lastSeq: 0, toSeq: 1, nextHour: undefined, reason, partitions: 1 }, summary)
   const last = summary.lastStream
   return { ...lost, body: { ...lost.body, gatewayId: last === undefined ? '' : gatewayOf(last.streamId, summary) } }
 }
 
-interface Missing { readonly streamId: string, readonly lastSeq: number, readonly toSeq: number, readonly nextHour: number | undefined, readonly reason: string }
+interface Missing { readonly streamId: string, readonly lastSeq: number, readonly toSeq: number, readonly nextHour: number | undefined, readonly reason: string, readonly partitions: number }
 
-function lostAfter ({ streamId, lastSeq, toSeq, nextHour, reason }: Missing, summary: JournalSummary): Void {
-  const partitions = summary.of(streamId)?.partitions ?? 1
-  if (partitions > 1) throw new TollgateError('JOURNAL_CORRUPT', `stream ${streamId}: events ${lastSeq + 1} to ${toSeq} can't be read, and nothing says which partitions they were in`)
+function lostAfter ({ streamId, lastSeq, toSeq, nextHour, reason, partitions }: Missing, summary: JournalSummary): Void {
   const hours = [summary.lastHour, nextHour].filter((hour) => hour !== undefined)
   const count = toSeq - lastSeq
   return {
-    streamId, firstSeq: lastSeq + 1, count, runs: [{ partition: 0, count, prevSeq: lastSeq, lastSeq: toSeq }],
+    streamId, firstSeq: lastSeq + 1, count, runs: partitions > 1 ? [] : [{ partition: 0, count, prevSeq: lastSeq, lastSeq: toSeq }],
     body: {
-      gatewayId: gatewayOf(streamId, summary), reason,
+      gatewayId: gatewayOf(streamId, summary), reason, ...(partitions > 1 ? { partitions } : {}),
       ...(hours.length === 0 ? {} : { fromHour: Math.min(...hours), toHour: Math.min(Math.max(...hours), Math.min(...hours) + uncertainHoursMax - 1) })
     }
   }

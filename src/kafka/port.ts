@@ -1,6 +1,7 @@
 // What the rest of the program sees of Kafka: records in and out of one partition, transactions, topics, a group. The
 // client library stays behind these types, and so do its rules: one partition a send, finite retries, a new producer
 // after any failure, every position our own.
+import { TollgateError } from '../domain/errors.ts'
 
 /** Plain data: crosses threads. */
 export interface KafkaOptions {
@@ -41,8 +42,8 @@ export interface PartitionRecords { readonly topic: string, readonly partition: 
 
 /** Writes transactions under one transactional id. Opening it fences everybody who had that id before. */
 export interface TransactionalPublisher {
-  /** All of it becomes visible to readers of committed records, or nothing. @throws TollgateError KAFKA_FENCED when somebody else has opened the id since, KAFKA_UNREACHABLE when it is unknown whether it took place. After a throw the publisher can't be used any more. */
-  readonly publish: (parts: readonly PartitionRecords[]) => Promise<void>
+  /** Takes the parts as they come, so that a large transaction needs no memory of its size. All of it becomes visible to readers of committed records, or nothing; within some milliseconds after it resolves. Parts without records are left out. @throws TollgateError KAFKA_FENCED when somebody else has opened the id since, KAFKA_UNREACHABLE when it is unknown whether it took place. After a throw the publisher can't be used any more. */
+  readonly publish: (parts: Iterable<PartitionRecords> | AsyncIterable<PartitionRecords>) => Promise<void>
   readonly close: () => Promise<void>
 }
 
@@ -58,9 +59,32 @@ export interface ReadResult {
   readonly startOffset: number
 }
 
-/** Reads one partition from offsets of our own. Finds a new leader by itself. */
+/** KAFKA_OUT_OF_RANGE with what the topic holds: from `startOffset`, up to and without `endOffset`. */
+export class OutOfRangeError extends TollgateError {
+  readonly startOffset: number
+  readonly endOffset: number
+  constructor (message: string, { startOffset, endOffset }: PartitionOffsets) {
+    super('KAFKA_OUT_OF_RANGE', message)
+    this.name = 'OutOfRangeError'
+    this.startOffset = startOffset
+    this.endOffset = endOffset
+  }
+}
+
+export interface ReaderOptions {
+  readonly topic: string
+  readonly partition: number
+  /** `committed` hides open and aborted transactions. */
+  readonly isolation: 'committed' | 'uncommitted'
+  /** The offsets' topic; left out: whichever has the name at the first read. Another one is KAFKA_TOPIC_GONE ever after. */
+  readonly topicId?: string
+  /** How long a read may take beyond its `waitMs`; 15 s by default. */
+  readonly timeoutMs?: number
+}
+
+/** Reads one partition from offsets of our own. Finds a new leader by itself. One read at a time. */
 export interface PartitionReader {
-  /** @throws TollgateError KAFKA_OUT_OF_RANGE, KAFKA_UNREACHABLE (after `timeoutMs`), KAFKA_TOPIC_GONE. The reader can be used again after any of them. */
+  /** @throws OutOfRangeError; TollgateError KAFKA_UNREACHABLE (after `timeoutMs`), KAFKA_TOPIC_GONE, KAFKA_DENIED, KAFKA_REFUSED (a record that nobody can decode). The reader can be used again after any of them. */
   readonly read: (position: ReadPosition) => Promise<ReadResult>
   readonly close: () => Promise<void>
 }
@@ -84,7 +108,14 @@ export interface PartitionOffsets { readonly startOffset: number, readonly endOf
 export interface KafkaAdmin {
   /** Undefined for a topic that isn't there. @throws TollgateError KAFKA_UNREACHABLE */
   readonly topic: (name: string) => Promise<TopicFacts | undefined>
+  /** Resolves when every partition has a leader; a topic that is there already is left as it is. @throws KAFKA_REFUSED with the brokers' reason */
   readonly createTopic: (spec: TopicSpec, replicationFactor: number) => Promise<void>
+  /** Changes these settings of a topic that is there and leaves the others. */
+  readonly setSettings: (topic: string, settings: Readonly<Record<string, string>>) => Promise<void>
+  /** Makes the brokers create the topic in which they keep transactions, which they otherwise do at the first one. */
+  readonly createTransactionState: () => Promise<void>
+  /** Raises the number of partitions. */
+  readonly addPartitions: (topic: string, partitions: number) => Promise<void>
   /** Offsets of what is committed, by partition. */
   readonly offsets: (topic: string) => Promise<readonly PartitionOffsets[]>
   /** Lets the brokers delete everything before `offset`. */
@@ -99,10 +130,32 @@ export interface GroupOptions {
   readonly memberName: string
   /** Called with all partitions that are this member's now, whenever they change; [] when the membership was lost. */
   readonly onAssigned: (partitions: readonly number[]) => void
+  /** Why it can't join, again with each try: KAFKA_DENIED and KAFKA_REFUSED at once, KAFKA_UNREACHABLE when it has lasted for some seconds or the membership is lost by it. It goes on by itself. */
+  readonly onFailure: (error: Error) => void
+  /** Who isn't heard of for so long is no member any more; 10 s by default. At least four heartbeats. */
+  readonly sessionTimeoutMs?: number
+  /** Time between two signs of life; 2 s by default. */
+  readonly heartbeatMs?: number
 }
 
 /** Membership in a group that deals out the partitions of one topic; joins again by itself for ever. */
 export interface GroupMembership {
   readonly isMember: () => boolean
+  /** Gives the partitions to others at once. `onAssigned` is not called any more. */
   readonly leave: () => Promise<void>
+}
+
+/**
+ * Kafka as one thread sees it. Every producer, publisher, reader and membership has connections of its own: a broker
+ * answers the requests of a connection one after another, so a shared one would make each wait for the slowest.
+ */
+export interface KafkaClient {
+  readonly openPartitionProducer: (target: { readonly topic: string, readonly partition: number }) => PartitionProducer
+  /** Resolves when everybody who had the id before is fenced. `transactionTimeoutMs`: after so long the brokers abort what isn't committed. @throws TollgateError KAFKA_UNREACHABLE, KAFKA_DENIED, KAFKA_REFUSED */
+  readonly openTransactionalPublisher: (options: { readonly transactionalId: string, readonly transactionTimeoutMs: number }) => Promise<TransactionalPublisher>
+  readonly openPartitionReader: (options: ReaderOptions) => PartitionReader
+  readonly openAdmin: () => KafkaAdmin
+  readonly joinGroup: (options: GroupOptions) => GroupMembership
+  /** Closes all that was opened here. */
+  readonly close: () => Promise<void>
 }

@@ -6,6 +6,7 @@ import { TollgateError } from '../domain/errors.ts'
 import type { ClosedSegment, HourlyBatch, HourlyPosition } from '../hourly-log/port.ts'
 import { sha256OfFile } from '../platform/durable-file.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
+import { applyAccount, dropAccount, enterClosed, enterOpened, isClosedSegment, openSegment } from './account-sql.ts'
 import { appendSnapshot, coldTable, createCold, createHot, hotTable, replaceRows } from './ledger-sql.ts'
 
 export interface Fold {
@@ -42,19 +43,39 @@ export async function checkSnapshots (closed: readonly ClosedSegment[]): Promise
 export async function applyStep (connection: SqlConnection, folds: readonly Fold[], batch: HourlyBatch): Promise<void> {
   const fold = batch.isReset ? await beginFold(connection, folds, batch) : foldToContinue(folds, batch.partition)
   if (fold === undefined) throw new Error(`the hourly log goes on for partition ${batch.partition}, of which nothing is known`)
-  for (const closed of batch.closed) {
-    await connection.run(appendSnapshot(fold.fold, closed.file))
-    // All rows of the open segment are in the snapshot as well; the next segment's come after it.
-    await connection.run(`DROP TABLE ${hotTable(fold.fold)}`)
-    await connection.run(createHot(fold.fold))
-  }
-  if (batch.rowsNdjson !== '') await connection.run(replaceRows(fold.fold), [batch.rowsNdjson])
+  for (const closed of batch.closed) await closeSegment(connection, fold.fold, closed)
+  await takeRows(connection, fold.fold, batch)
+  if (batch.account !== undefined) await applyAccount(connection, fold.fold, batch.account)
   for (const { gatewayId, watermarkMs } of batch.watermarks) {
     await connection.run('INSERT INTO watermarks VALUES ($1, $2, $3) ON CONFLICT DO UPDATE SET watermarkMs = excluded.watermarkMs', [fold.fold, gatewayId, watermarkMs])
   }
   const { historyId, term, revision } = batch.position
   await connection.run('UPDATE folds SET historyId = $2, term = $3, revision = $4 WHERE fold = $1', [fold.fold, historyId, term, revision])
   if (!fold.isCurrent && !batch.hasMore) await finishFold(connection, folds, fold)
+}
+
+async function closeSegment (connection: SqlConnection, fold: number, closed: ClosedSegment): Promise<void> {
+  if (await isClosedSegment(connection, fold, closed.segment)) return
+  const rows = await connection.run(appendSnapshot(fold, closed.file))
+  if (rows !== closed.rows) throw new TollgateError('SNAPSHOT_DAMAGED', `${closed.file} has ${rows} rows instead of ${closed.rows}`)
+  // All rows of the open segment are in the snapshot as well; the next segment's come after it.
+  if ((await openSegment(connection, fold) ?? 0) <= closed.segment) {
+    await connection.run(`DROP TABLE ${hotTable(fold)}`)
+    await connection.run(createHot(fold))
+  }
+  await enterClosed(connection, fold, closed)
+}
+
+async function takeRows (connection: SqlConnection, fold: number, { rowsNdjson, account }: HourlyBatch): Promise<void> {
+  const segment = account?.segment
+  if (segment !== undefined) {
+    // The snapshot holds them, and they must not count twice.
+    if (await isClosedSegment(connection, fold, segment)) return
+    const open = await openSegment(connection, fold)
+    if (open === undefined) await enterOpened(connection, fold, segment)
+    else if (open !== segment) throw new TollgateError('HOURLY_LOG_BROKEN', `rows of segment ${segment} follow rows of segment ${open}, and nothing has closed that one`)
+  }
+  if (rowsNdjson !== '') await connection.run(replaceRows(fold), [rowsNdjson])
 }
 
 async function beginFold (connection: SqlConnection, folds: readonly Fold[], batch: HourlyBatch): Promise<Fold> {
@@ -77,6 +98,7 @@ async function finishFold (connection: SqlConnection, folds: readonly Fold[], fi
 async function dropFold (connection: SqlConnection, fold: number): Promise<void> {
   await connection.run(`DROP TABLE ${hotTable(fold)}`)
   await connection.run(`DROP TABLE ${coldTable(fold)}`)
+  await dropAccount(connection, fold)
   await connection.run('DELETE FROM watermarks WHERE fold = $1', [fold])
   await connection.run('DELETE FROM folds WHERE fold = $1', [fold])
 }

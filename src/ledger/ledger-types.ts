@@ -2,6 +2,7 @@
 // never answers from a fold that is only half done.
 import type { HourlyBatch, HourlyPosition } from '../hourly-log/port.ts'
 import type { Logger } from '../platform/logger.ts'
+import type { AccountQuestion, LedgerAccount } from './account.ts'
 
 export interface LedgerOptions {
   /** Holds `ledger.duckdb`, its write-ahead log and its temporary files; made when it isn't there. */
@@ -10,6 +11,8 @@ export interface LedgerOptions {
   readonly threads: number
   /** An hour is complete when every gateway's watermark is this far past its end. */
   readonly graceMs: number
+  /** Of a cluster: nothing is answered before each of them has been read to its end once. */
+  readonly partitions?: readonly number[]
   readonly log: Logger
 }
 
@@ -72,11 +75,17 @@ export interface Ledger {
   /** All hours below are complete: no event of them will follow. 0 while no gateway is known. */
   readonly completeBeforeHour: (nowMs: number) => Promise<number>
   readonly totals: () => Promise<LedgerTotals>
+  /** Of a cluster; undefined while a partition has not been read to the end that could be seen: what stands there is not true together yet. */
+  readonly account: (question: AccountQuestion) => Promise<LedgerAccount | undefined>
+  /** Everything as of one moment; undefined as for `account`. */
+  readonly proof: () => Promise<{ readonly account: LedgerAccount, readonly totals: LedgerTotals } | undefined>
   /** One step of the fold with its position, in one transaction. */
   readonly apply: (batch: HourlyBatch) => Promise<void>
   /** Where the next step of `partition` starts; undefined: at the beginning. */
   readonly position: (partition: number) => Promise<HourlyPosition | undefined>
   /** False until the fold has once caught up with the hourly log: nothing can be answered before. */
   readonly isReady: () => boolean
+  /** Partitions that were not read to their end when they were last read, or not at all since the start. Of a cluster. */
+  readonly behind: () => readonly number[]
   readonly close: () => Promise<void>
 }

@@ -8,6 +8,9 @@ import type { HourlyBatch } from '../hourly-log/port.ts'
 import { crashPoint } from '../platform/crash-points.ts'
 import { isDamage, isGivenUp, openDuckDb } from '../platform/duckdb.ts'
 import type { DuckDb, SqlConnection, Statement } from '../platform/duckdb.ts'
+import { readAccount } from './account.ts'
+import type { AccountQuestion, LedgerAccount } from './account.ts'
+import { createAccountTables } from './account-sql.ts'
 import { applyStep, checkSnapshots, foldToContinue, loadFolds } from './folds.ts'
 import type { Fold } from './folds.ts'
 import { createLedger, hotTable, ledgerVersion, selectHourTotals, selectMember } from './ledger-sql.ts'
@@ -41,15 +44,23 @@ class DuckDbLedger implements Ledger {
   readonly #statements = new Map<string, Statement>()
   #reading: Promise<unknown> = Promise.resolve()
   #writing: Promise<unknown> = Promise.resolve()
+  /** Compaction removes a row's earlier version before its later one is read: what a partition says is true together only where everything that could be seen was read. */
+  readonly #behind: Set<number>
 
   constructor (file: string, options: LedgerOptions, store: Store, folds: readonly Fold[]) {
     this.#file = file
     this.#options = options
     this.#store = store
     this.#folds = folds
+    this.#behind = new Set(options.partitions)
   }
 
-  isReady = (): boolean => this.#folds.length > 0 && this.#folds.every((fold) => fold.isCurrent || this.#folds.some((other) => other.partition === fold.partition && other.isCurrent))
+  isReady = (): boolean => {
+    const current = new Set(this.#folds.filter(({ isCurrent }) => isCurrent).map(({ partition }) => partition))
+    return this.#folds.length > 0 && this.#folds.every(({ partition }) => current.has(partition)) && (this.#options.partitions ?? []).every((partition) => current.has(partition))
+  }
+
+  behind = (): readonly number[] => [...this.#behind]
 
   memberHours = async ({ memberId, apiKeyId, fromHour, toHour, hoursPerRow = 1 }: MemberHoursQuery): Promise<MemberHour[]> => await this.#read(async (folds) => {
     const statement = await this.#keep(selectMember(folds, { isOneKey: apiKeyId !== undefined, hoursPerRow, rowsMax: memberHoursMax + 1 }))
@@ -68,13 +79,29 @@ class DuckDbLedger implements Ledger {
     return Math.max(0, Math.floor((untilMs - this.#options.graceMs) / hourMs))
   })
 
-  totals = async (): Promise<LedgerTotals> => await this.#read(async (folds) => await this.#store.reader.transaction(async () => {
+  totals = async (): Promise<LedgerTotals> => await this.#read(async (folds) => await this.#store.reader.transaction(async () => await this.#sumAll(folds)))
+
+  account = async (question: AccountQuestion): Promise<LedgerAccount | undefined> => await this.#readWhole(async (folds) => await readAccount(this.#store.reader, folds, question))
+
+  proof: Ledger['proof'] = async () => await this.#readWhole(async (folds) => ({ account: await readAccount(this.#store.reader, folds, { fromHour: 0 }), totals: await this.#sumAll(folds) }))
+
+  async #sumAll (folds: readonly number[]): Promise<LedgerTotals> {
     const positions = (await loadFolds(this.#store.reader)).filter(({ fold }) => folds.includes(fold)).map(({ partition, position }) => ({ partition, ...position }))
     return { positions, ...sumHours(await this.#store.reader.rows<TotalRow>(selectHourTotals(folds))) }
-  }))
+  }
+
+  /** Reads as of a moment at which every partition had been read to its end; undefined when this is none. */
+  async #readWhole<Answer> (ask: (folds: readonly number[]) => Promise<Answer>): Promise<Answer | undefined> {
+    return await this.#read(async (folds) => await this.#store.reader.transaction(async () => {
+      // A transaction's moment is that of its first look. A step that leaves its partition behind says so before it begins.
+      await this.#store.reader.rows('SELECT folds FROM meta')
+      return this.#behind.size > 0 ? undefined : await ask(folds)
+    }))
+  }
 
   apply = async (batch: HourlyBatch): Promise<void> => {
     await checkSnapshots(batch.closed)
+    if (batch.account !== undefined && (batch.hasMore || batch.isReset)) this.#behind.add(batch.partition)
     const store = this.#store
     const writing = this.#write(store, batch)
     this.#writing = writing.catch(() => undefined)
@@ -84,6 +111,7 @@ class DuckDbLedger implements Ledger {
       if (isDamage(error) || isGivenUp(error)) await this.#startOver(store, error)
       throw error
     }
+    if (!batch.hasMore) this.#behind.delete(batch.partition)
   }
 
   position: Ledger['position'] = async (partition) => await Promise.resolve(foldToContinue(this.#folds, partition)?.position)
@@ -141,6 +169,7 @@ class DuckDbLedger implements Ledger {
     if (damaged !== this.#store) return
     // From here on every question is refused, so both queues come to an end.
     this.#folds = []
+    for (const partition of this.#options.partitions ?? []) this.#behind.add(partition)
     await this.#reading
     await this.#writing
     if (damaged !== this.#store) return
@@ -182,6 +211,7 @@ async function openStore (file: string, { memoryBytesMax, threads }: LedgerOptio
 async function prepareTables (writer: SqlConnection): Promise<void> {
   const tables = await writer.rows('SELECT 1 FROM duckdb_tables() WHERE table_name = $1', ['meta'])
   if (tables.length === 0) await writer.transaction(async () => { await writer.run(createLedger) })
+  await writer.run(createAccountTables)
   const [meta] = await writer.rows<{ version: number }>('SELECT version FROM meta')
   if (meta?.version !== ledgerVersion) throw new Error(`Corrupt ledger: version ${meta?.version ?? 'none'} instead of ${ledgerVersion}`)
   // The hot table is read to its end: it is the one that changes, so it is where a torn file shows first.

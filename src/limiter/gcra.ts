@@ -29,6 +29,17 @@ export function gcraLimitOf ({ ratePerS, burst }: RateLimit): GcraLimit {
   return { burst, tokenNs, burstNs: BigInt(burst) * tokenNs }
 }
 
+/**
+ * One of `count` equal parts of a limit: a token comes back `count` times as slowly, and the burst is its part of the whole
+ * one, or `tokens` where that is more, so that a request that costs so many can be let through at all.
+ */
+export function gcraShareOf (limit: GcraLimit, count: number, tokens: number): GcraLimit {
+  const tokenNs = limit.tokenNs * BigInt(count)
+  const wholeNs = BigInt(tokens) * tokenNs
+  const burstNs = wholeNs > limit.burstNs ? wholeNs : limit.burstNs
+  return { burst: Math.max(Math.floor(limit.burst / count), tokens), tokenNs, burstNs }
+}
+
 /** @throws RangeError for more tokens than the burst, which could never be allowed, or fewer than one */
 export function gcraCostNs (limit: GcraLimit, tokens: number): bigint {
   if (tokens === 1) return limit.tokenNs

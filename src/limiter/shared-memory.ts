@@ -29,6 +29,8 @@ const noKey = -1n
 
 export interface SharedMemoryLimiter extends Limiter {
   take: (apiKeyId: number, tokens: number, limit: RateLimit) => LimiterDecision
+  /** The same with the arithmetic done: a limit that is no RateLimit, and the price. */
+  takeAt: (apiKeyId: number, costNs: bigint, limit: GcraLimit) => LimiterDecision
   /** Takes charged to a bucket that several keys share, by all threads: above 0, `keysMax` is too small. */
   overflowCount: () => number
 }
@@ -53,6 +55,7 @@ export function openSharedMemoryLimiter (memory: SharedArrayBuffer, { nowNs = mo
   // A handful of grades: a limit is compiled once for each object it comes in.
   const compiled = new WeakMap<RateLimit, GcraLimit>()
   return {
+    takeAt: (apiKeyId, costNs, limit) => table.take(apiKeyId, costNs, limit),
     take: (apiKeyId, tokens, rateLimit) => {
       if (!Number.isSafeInteger(apiKeyId) || apiKeyId < 0) throw new RangeError(`apiKeyId must be a whole number, not ${apiKeyId}`)
       let limit = compiled.get(rateLimit)

@@ -14,7 +14,8 @@ const operatorStatus: Partial<Readonly<Record<OperatorErrorCode, number>>> = {
   MEMBER_EXISTS: 409,
   KEY_EXISTS: 409,
   KEY_REVOKED: 409,
-  LEDGER_BEHIND: 503
+  LEDGER_BEHIND: 503,
+  REDIS_UNREACHABLE: 503
 }
 
 export function httpStatusOf (code: string): number {

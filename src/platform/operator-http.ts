@@ -1,7 +1,9 @@
-// The operator's listener: health, readiness and metrics, never on the gateway's port. Answers are small and computed
-// on demand; it is not a path for clients.
+// The operator's listener: health, readiness and metrics, never on the gateway's port, and routes that other parts bring
+// along. Its own answers are small and computed on demand; it is not a path for clients.
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import { AggregatorRegistry } from 'prom-client'
 import type { Logger } from './logger.ts'
 import type { Health, MetricsJson } from './thread.ts'
@@ -12,10 +14,21 @@ export interface OperatorSource {
   readonly metrics: () => Promise<readonly MetricsJson[]>
 }
 
+/** Answers requests below a path by itself, whatever their method. */
+export interface OperatorRoute {
+  /** Such as `/files`. */
+  readonly prefix: string
+  /** Answers the request in full, errors that it knows included. @param path what stands behind the prefix, without the query */
+  readonly answer: (request: IncomingMessage, response: ServerResponse, path: string) => Promise<void>
+}
+
 export interface OperatorOptions {
   readonly host: string
   readonly port: number
+  /** PEM files. */
+  readonly tls?: { readonly certificateFile: string, readonly keyFile: string } | undefined
   readonly sources: () => readonly OperatorSource[]
+  readonly routes: () => readonly OperatorRoute[]
   readonly phase: () => 'starting' | 'serving' | 'stopping'
   readonly log: Logger
 }
@@ -23,7 +36,10 @@ export interface OperatorOptions {
 interface Answer { readonly status: number, readonly contentType: string, readonly body: string }
 
 const requestBytesMax = 8 * 1024
-const requestTimeoutMs = 5_000
+const headTimeoutMs = 5_000
+/** The largest file that another machine reads or brings takes less. */
+const requestTimeoutMs = 600_000
+const connectionsMax = 64
 
 const json = (status: number, content: unknown): Answer => ({ status, contentType: 'application/json', body: `${JSON.stringify(content)}\n` })
 
@@ -40,9 +56,9 @@ async function metrics ({ sources }: OperatorOptions): Promise<Answer> {
   return { status: 200, contentType: merged.contentType, body: await merged.metrics() }
 }
 
-async function answerTo (request: IncomingMessage, options: OperatorOptions): Promise<Answer> {
+async function answerTo (request: IncomingMessage, path: string, options: OperatorOptions): Promise<Answer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return json(405, { message: 'only GET is answered here' })
-  switch (request.url?.split('?')[0]) {
+  switch (path) {
     // Alive is what the process proves by answering; whether work gets done is readiness.
     case '/healthz': return json(200, { isAlive: true })
     case '/readyz': return await readiness(options)
@@ -51,21 +67,33 @@ async function answerTo (request: IncomingMessage, options: OperatorOptions): Pr
   }
 }
 
+async function respond (request: IncomingMessage, response: ServerResponse, options: OperatorOptions): Promise<void> {
+  const path = request.url?.split('?')[0] ?? ''
+  const route = options.routes().find(({ prefix }) => path === prefix || path.startsWith(`${prefix}/`))
+  try {
+    if (route !== undefined) await route.answer(request, response, path.slice(route.prefix.length))
+    else send(request, response, await answerTo(request, path, options))
+  } catch (error) {
+    options.log.warn({ error, path }, 'an operator request could not be answered')
+    if (response.headersSent) response.destroy()
+    else send(request, response, json(503, { message: 'a part of the program did not answer' }))
+  }
+}
+
+function send (request: IncomingMessage, response: ServerResponse, { status, contentType, body }: Answer): void {
+  response.writeHead(status, { 'content-type': contentType, 'content-length': Buffer.byteLength(body) })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
 /** Resolves when it listens; rejects with the listening error. */
 export async function openOperatorListener (options: OperatorOptions): Promise<Server> {
-  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    let answer: Answer
-    try {
-      answer = await answerTo(request, options)
-    } catch (error) {
-      options.log.warn({ error }, 'an operator request could not be answered')
-      answer = json(503, { message: 'a part of the program did not answer' })
-    }
-    response.writeHead(answer.status, { 'content-type': answer.contentType, 'content-length': Buffer.byteLength(answer.body) })
-    response.end(request.method === 'HEAD' ? undefined : answer.body)
-  }
-  const server = createServer({ maxHeaderSize: requestBytesMax, requestTimeout: requestTimeoutMs }, (request, response) => { void respond(request, response) })
-  server.maxConnections = 64
+  const { tls } = options
+  const bounds = { maxHeaderSize: requestBytesMax, headersTimeout: headTimeoutMs, requestTimeout: requestTimeoutMs }
+  const listener: RequestListener = (request, response) => { void respond(request, response, options) }
+  const server = tls === undefined
+    ? createServer(bounds, listener)
+    : createSecureServer({ ...bounds, cert: readFileSync(tls.certificateFile), key: readFileSync(tls.keyFile) }, listener)
+  server.maxConnections = connectionsMax
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.port, options.host, () => { server.off('error', reject); resolve() })

@@ -7,6 +7,8 @@ export interface StateFiles {
   readonly registry: string
   /** What the registry must never forget; beside it. */
   readonly refusals: string
+  /** How many gateways share the rates, as last known. */
+  readonly gatewayCount: string
   /** The ledger's folder. */
   readonly billing: string
 }
@@ -18,6 +20,7 @@ export function stateFiles (state: string): StateFiles {
     journal: path.join(state, 'journal'),
     registry: path.join(state, 'gateway', 'registry.sqlite'),
     refusals: path.join(state, 'gateway', 'revocations.ndjson'),
+    gatewayCount: path.join(state, 'gateway', 'gateways'),
     billing: path.join(state, 'billing')
   }
 }

@@ -5,9 +5,18 @@ import { TollgateError } from '../domain/errors.ts'
 import { every } from '../platform/clock.ts'
 import type { Logger } from '../platform/logger.ts'
 import { openRegistryForReading, prepareKeyFacts, reading } from './database.ts'
+import { contactAgeIn } from './contact.ts'
 import { keyStateOf } from './key-state.ts'
-import type { KeyFacts } from './key-state.ts'
+import type { KeyAnswer, KeyFacts } from './key-state.ts'
 import type { KeyDirectory } from './port.ts'
+
+/** The file mirrors a registry elsewhere, and what is in it counts only so long. */
+export interface StalenessOptions {
+  /** When everything was last known to be the same: see contact.ts. */
+  readonly contact: SharedArrayBuffer
+  /** Then keys count as unknown; what is refused stays refused. */
+  readonly stalenessMsMax: number
+}
 
 export interface DirectoryOptions {
   /** The registry's file; the program has opened it before its gateways start. */
@@ -17,10 +26,16 @@ export interface DirectoryOptions {
   /** How often to look for changes; 250 keeps a revocation well under its second. */
   readonly pollIntervalMs: number
   readonly log: Logger
+  readonly staleness?: StalenessOptions
 }
 
+/** Without contact for so long the registry counts as away, and a key that isn't in the file may be in the registry. */
+const awayAfterMs = 5_000
+/** What can't be checked is looked at again this soon. */
+const recheckMs = 1_000
+
 /** @throws TollgateError REGISTRY_UNREADABLE, also from `stateOf` when the file can't be read any more: then the key can't be checked */
-export function openKeyDirectory ({ file, cacheKeysMax, pollIntervalMs, log }: DirectoryOptions): KeyDirectory {
+export function openKeyDirectory ({ file, cacheKeysMax, pollIntervalMs, log, staleness }: DirectoryOptions): KeyDirectory {
   const database = openRegistryForReading(file)
   const factsOf = prepareKeyFacts(database)
   // Changes with every commit that another connection makes to the file.
@@ -56,12 +71,19 @@ export function openKeyDirectory ({ file, cacheKeysMax, pollIntervalMs, log }: D
     }
   }
 
+  const contactAgeMs = staleness === undefined ? undefined : contactAgeIn(staleness.contact)
+  const aged = (answer: KeyAnswer, nowMs: number): KeyAnswer => {
+    if (staleness === undefined || contactAgeMs === undefined || (answer.state !== 'active' && answer.state !== 'unknown')) return answer
+    const leftMs = (answer.state === 'active' ? staleness.stalenessMsMax : awayAfterMs) - contactAgeMs()
+    return leftMs <= 0 ? { state: 'unchecked', untilMs: nowMs + recheckMs } : { state: answer.state, untilMs: Math.min(answer.untilMs, nowMs + leftMs) }
+  }
+
   return {
     version: () => version,
     stateOf: (apiKeyId, issuedAtS, nowMs) => {
       let facts = cache.get(apiKeyId)
       if (facts === undefined) cache.set(apiKeyId, facts = lookUp(apiKeyId))
-      return keyStateOf(facts, issuedAtS, nowMs)
+      return aged(keyStateOf(facts, issuedAtS, nowMs), nowMs)
     },
     close: () => {
       timer.cancel()

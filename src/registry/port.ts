@@ -1,8 +1,13 @@
 // PORT: who may call. Embedded: SQLite. Cluster: Redis. Gateways look keys up; administrators change them.
+import type { ErrorCode } from '../domain/errors.ts'
 import type { GradeType } from '../domain/usage-event.ts'
 
-/** `unknown`: no such key here, which `registry.unknownKeys` decides. `rotated`: the token was issued before the key's last rotation and its overlap has ended. */
-export type KeyState = 'active' | 'revoked' | 'expired' | 'rotated' | 'unknown'
+/**
+ * `unknown`: no such key here, which `registry.unknownKeys` decides. `rotated`: the token was issued before the key's last rotation and its
+ * overlap has ended. `unchecked`: the registry is away, and what was last known of the key is too old or was nothing; it counts as
+ * unknown, but for that a refusal is no judgement of the key.
+ */
+export type KeyState = 'active' | 'revoked' | 'expired' | 'rotated' | 'unknown' | 'unchecked'
 
 /** What a gateway worker needs, synchronously and without I/O that could stall it for more than tens of microseconds. */
 export interface KeyDirectory {
@@ -35,6 +40,29 @@ export const nameCharactersMax = 200
 /** A rotated key's old tokens end within this. */
 export const overlapMsMax = 366 * 24 * 3_600_000
 
+/** Everything that a registry holds, piece by piece, as another one can take it. Never a token or a secret: a registry has none. */
+export type RegistryRecord =
+  /** The highest number given away so far: none up to it is given away again. */
+  | { readonly kind: 'issued', readonly memberId: number }
+  | { readonly kind: 'issued', readonly apiKeyId: number }
+  | MemberRecord
+  | KeyRecord
+  | { readonly kind: 'revoked', readonly apiKeyId: number, readonly revokedAtMs: number }
+  | { readonly kind: 'rotated', readonly apiKeyId: number, readonly issuedFromS: number, readonly overlapUntilMs: number }
+export interface MemberRecord { readonly kind: 'member', readonly memberId: number, readonly name: string, readonly createdAtMs: number }
+export interface KeyRecord { readonly kind: 'key', readonly apiKeyId: number, readonly memberId: number, readonly grade: GradeType, readonly label: string, readonly createdAtMs: number, readonly expiresAtMs?: number }
+
+/** `next`: ask for the page after this one with it; undefined at the end. */
+export interface RecordPage { readonly records: readonly RegistryRecord[], readonly next: string | undefined }
+
+/** `problem`: the record that could not be taken, and nothing behind it was. */
+export interface Imported {
+  readonly added: number
+  /** Was here already. */
+  readonly same: number
+  readonly problem?: { readonly index: number, readonly code: ErrorCode, readonly message: string }
+}
+
 /** Changes take effect on every gateway within one second. Errors carry a code: see domain/errors.ts. */
 export interface Registry {
   createMember: (options: { readonly memberId?: number, readonly name: string }) => Promise<Member>
@@ -46,5 +74,9 @@ export interface Registry {
   revokeKey: (apiKeyId: number) => Promise<void>
   /** Tokens with an earlier iat end after `overlapMs`. */
   rotateKey: (apiKeyId: number, options: { readonly overlapMs: number }) => Promise<ApiKey>
+  /** Numbers, members, keys, refusals, in that order. What changes meanwhile may be missing. */
+  exportPage: (cursor?: string) => Promise<RecordPage>
+  /** Adds what isn't here. A member or key that is here as something else is a problem; a refusal is never taken back. */
+  importRecords: (records: readonly RegistryRecord[]) => Promise<Imported>
   close: () => Promise<void>
 }

@@ -13,6 +13,28 @@ export interface EventRun {
   readonly ndjson: Buffer
   /** The lines were made by this program's own encoder, and a checksum says that they are unchanged since: their shape needs no second look. */
   readonly isEncoded?: boolean
+  /** Set where the log itself knows more of a record than its line says. */
+  readonly origin?: RunOrigin
+}
+
+/** What a log knows of the records of a run. */
+export interface RunOrigin {
+  /** When the log took the run's first record, by the log's own clock, milliseconds since the epoch. */
+  readonly loggedAtMs: number
+  readonly recordOf: (seq: number) => RecordOrigin | undefined
+}
+
+export interface RecordOrigin {
+  readonly offset: number
+  readonly loggedAtMs: number
+  /** As the record's headers say; for a line that can't be read. */
+  readonly requestTimeMs: number | undefined
+  readonly gatewayId: string | undefined
+  /** Why its value could not become a line; the line is a placeholder then. */
+  readonly problem: string | undefined
+  readonly key: string | undefined
+  readonly value: Buffer | undefined
+  readonly headers: ReadonlyMap<string, string>
 }
 
 /** Takes the place of records `afterSeq < seq <= toSeq` that can't be read any more. Counts in no bill; shown by verify. */
@@ -64,12 +86,22 @@ export type UsageLogItem = EventRun | VoidRun | Mark
 /** What an aggregator has durably done, per stream of one partition; the log may drop what is archived. */
 export interface UsageProgress { readonly streamId: string, readonly appliedSeq: number, readonly archivedSeq: number }
 
+/** How far a partition was read: the offset behind it, and when the log took the last record before it. */
+export interface ReadTo { readonly offset: number, readonly timestampMs: number }
+
 export interface UsageLog {
   /** This log holds exactly these partitions for this reader. */
   readonly partitions: readonly number[]
   /** The next items of `partition`, at most about `bytesMax`; empty when nothing new is durable. Never skips; throws on unreadable data. */
   read: (partition: number, bytesMax: number) => readonly UsageLogItem[] | Promise<readonly UsageLogItem[]>
-  /** Starts `partition` again from its oldest kept item: what was already taken is dropped by the chain. */
+  /**
+   * True where the gateways send again what is reported as a gap, as in a cluster: nothing is gained by reading again.
+   * Otherwise what is missing may stand further back in the log, and a reader rewinds from time to time.
+   */
+  readonly isGapSentAgain?: boolean
+  /** Of a log with offsets: how far `partition` was read by now. Stored with the counts, and where a reader begins again. */
+  readonly readTo?: (partition: number) => ReadTo
+  /** Starts `partition` again from its oldest kept item, or where everything before is archived: what was already taken is dropped by the chain. */
   rewind: (partition: number) => void | Promise<void>
   /**
    * Tells the log what is counted and archived. Only what both hold may be dropped from the log. Called after a commit: marks

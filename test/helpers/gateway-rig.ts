@@ -10,6 +10,7 @@ import type { GatewayConfig, RouteConfig, UpstreamConfig } from '../../src/confi
 import { signApiKeyToken } from '../../src/domain/api-key.ts'
 import type { ApiKeyClaims } from '../../src/domain/api-key.ts'
 import { eventBytesMax } from '../../src/domain/usage-event.ts'
+import type { LimiterSpec } from '../../src/gateway/options.ts'
 import { startGateway } from '../../src/gateway/start.ts'
 import type { GatewayHandle } from '../../src/gateway/start.ts'
 import { AnsweredReader, createAnsweredMemory } from '../../src/journal/answered.ts'
@@ -143,6 +144,8 @@ export interface RigOptions {
   readonly partitions?: number
   readonly grades?: Partial<Record<'GRADE_FREE' | 'GRADE_CLASSIC' | 'GRADE_PREMIUM', RateLimit>>
   readonly unknownKeys?: 'accept' | 'reject'
+  /** Default: in memory. */
+  readonly limiter?: LimiterSpec
   /** Default: settles by itself. */
   readonly isByHand?: boolean
 }
@@ -203,8 +206,8 @@ export async function startRig (t: TestContext, options: RigOptions = {}): Promi
     },
     environment: { logLevel: 'error', clock: { kind: 'system' }, crashPoint: undefined },
     journals: journal.specs,
-    limiterMemory: createLimiterMemory({ keysMax: 1000 }),
-    registryFile,
+    limiter: options.limiter ?? { kind: 'shared-memory', memory: createLimiterMemory({ keysMax: 1000 }) },
+    registry: { file: registryFile },
     onDeath: (name, error) => { deaths.push(`${name}: ${error.message}`) }
   })
   if (options.isByHand !== true) journal.run()

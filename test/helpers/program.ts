@@ -106,8 +106,11 @@ export interface Program {
   readonly stop: () => Promise<number | string>
 }
 
+/** What starting a program needs of its files. */
+export interface StartFiles extends Pick<ProgramFiles, 'folder' | 'configFile' | 'logFile'> { readonly ports: Pick<ProgramPorts, 'operator'> }
+
 /** Starts the program and, unless told otherwise, waits until it is ready. */
-export async function startProgram (files: ProgramFiles, options: { readonly env?: Readonly<Record<string, string>>, readonly isReadyAwaited?: boolean, readonly argv?: readonly string[] } = {}): Promise<Program> {
+export async function startProgram (files: StartFiles, options: { readonly env?: Readonly<Record<string, string>>, readonly isReadyAwaited?: boolean, readonly argv?: readonly string[] } = {}): Promise<Program> {
   const log = createWriteStream(files.logFile, { flags: 'a' })
   const argv = options.argv ?? ['run', '--config', files.configFile]
   const child = spawn(process.execPath, [...nodeArguments, ...argv], { cwd: files.folder, env: { ...process.env, ...variables, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -127,7 +130,7 @@ export async function startProgram (files: ProgramFiles, options: { readonly env
 }
 
 /** Resolves when /readyz answers 200; rejects at once when the program has ended. */
-export async function awaitReady (files: ProgramFiles, program: Program): Promise<void> {
+export async function awaitReady (files: StartFiles, program: Program): Promise<void> {
   let end: number | string | undefined
   void program.ended.then((code) => { end = code })
   await eventually(`the program is ready (log: ${files.logFile})`, async () => {

@@ -16,8 +16,8 @@ const blockBytes = 512
 export type DamageKind = 'flip' | 'zero' | 'cut' | 'lose' | 'header'
 export interface DamageOutcome { readonly kind: DamageKind, readonly voids: number, readonly lost: number, readonly gaps: number }
 
-interface PlacedFrame { readonly header: FrameHeader, readonly file: string, readonly from: number, readonly to: number }
-interface Damage { readonly kind: DamageKind, readonly file: string, readonly from: number, readonly to: number, readonly isLastFile: boolean, readonly isOldestFile: boolean }
+export interface PlacedFrame { readonly header: FrameHeader, readonly file: string, readonly from: number, readonly to: number }
+export interface Damage { readonly kind: DamageKind, readonly file: string, readonly from: number, readonly to: number, readonly isLastFile: boolean, readonly isOldestFile: boolean }
 
 class DamageRun {
   readonly machine: JournalMachine
@@ -86,7 +86,7 @@ class DamageRun {
   }
 }
 
-function framesOf (machine: JournalMachine): PlacedFrame[] {
+export function framesOf (machine: JournalMachine): PlacedFrame[] {
   const frames: PlacedFrame[] = []
   for (const name of [...machine.disk.names(folder)].sort()) {
     const parsed = parseName(name)
@@ -103,7 +103,7 @@ function framesOf (machine: JournalMachine): PlacedFrame[] {
   return frames
 }
 
-function drawDamage (random: () => number, frames: readonly PlacedFrame[]): Damage {
+export function drawDamage (random: () => number, frames: readonly PlacedFrame[]): Damage {
   const kind = (['flip', 'flip', 'zero', 'cut', 'lose', 'header'] as const)[Math.floor(random() * 6)] ?? 'flip'
   // The last frame of all closes the journal. Without it the log would only seem to end earlier.
   const frame = frames[Math.floor(random() * (frames.length - 1))] as PlacedFrame
@@ -125,7 +125,7 @@ function drawDamage (random: () => number, frames: readonly PlacedFrame[]): Dama
   }
 }
 
-function apply (machine: JournalMachine, { kind, file, from, to }: Damage): void {
+export function apply (machine: JournalMachine, { kind, file, from, to }: Damage): void {
   switch (kind) {
     case 'flip': case 'header': machine.disk.damage(file, (data) => { for (let at = from; at < to; at++) data[at] = (data[at] as number) ^ 0x5a; return data }); break
     case 'zero': machine.disk.damage(file, (data) => data.fill(0, from, to)); break

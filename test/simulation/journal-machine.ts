@@ -44,6 +44,9 @@ export class JournalMachine {
   disk: SimulatedDisk
   readonly options: JournalOptions
   readonly fates = new Map<number, Fate>()
+  /** An event's line without its chain, and its partition. */
+  encode: (request: Request, padding: string) => { readonly event: string, readonly partition: number } = ({ id, t }, padding) =>
+    ({ event: `{"id":${id},"hour":${hourOf(t)},"t":${t},"padding":"${padding}"`, partition: 0 })
   readonly clock: Clock & { ms: number, wallMs: number }
   workers: SimulatedWorker[] = []
   journal: Journal | undefined
@@ -129,7 +132,8 @@ export class JournalMachine {
     const padding = 'x'.repeat(Math.floor(this.#random() ** 2 * (eventBytesMax - 100)))
     this.fates.set(request.id, 'offered')
     worker.held.push(request)
-    worker.outlet.offer(`{"id":${request.id},"hour":${hourOf(request.t)},"t":${request.t},"padding":"${padding}"`, { partition: 0, hour: hourOf(request.t), isRefusal: request.isRefusal })
+const { event, partition } = this.encode(request, padding)
+    worker.outlet.offer(event, { partition, hour: hourOf(request.t), isRefusal: request.isRefusal })
   }
 
   #settled (worker: SimulatedWorker, settledTicket: number, isFailed: (ticket: number) => boolean): void {

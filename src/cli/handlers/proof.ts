@@ -4,6 +4,7 @@ import type { Acknowledgement } from '../../aggregator/acknowledgements.ts'
 import type { AggregatorOperations, AggregatorStatus } from '../../aggregator/operations.ts'
 import type { RebuildSums } from '../../aggregator/rebuild.ts'
 import type { VerifyReport, VerifyRow } from '../../aggregator/verify.ts'
+import type { ClusterBillingHandle } from '../../billing/cluster-start.ts'
 import { TollgateError } from '../../domain/errors.ts'
 import { formatTimeMs, hourOf, hourStartMs, parseTimeMs } from '../../domain/window.ts'
 import type { LedgerTotals } from '../../ledger/ledger-types.ts'
@@ -26,7 +27,7 @@ export interface ProofParts {
 
 /** `hour` as `2026-01-15T12`, UTC. */
 export type VerifyRowView = Omit<VerifyRow, 'hour'> & { readonly hour: string }
-export type VerifyView = Omit<VerifyReport, 'rows'> & { readonly rows: readonly VerifyRowView[] }
+export type VerifyView = Omit<VerifyReport, 'rows'> & { readonly rows: readonly VerifyRowView[], /** Of a cluster: odd, but no difference. */ readonly warnings?: readonly string[] }
 export interface AcknowledgementView { readonly gatewayId: string, readonly hour: string, readonly at: string, readonly reason: string, readonly row: VerifyRowView }
 export type SumsView = Readonly<Record<keyof RebuildSums, string>>
 export interface DifferenceView { readonly hour: string, readonly memberId: number, readonly apiKeyId: number, readonly apiEndpointId: number, readonly stored: SumsView | null, readonly rebuilt: SumsView | null }
@@ -67,6 +68,21 @@ export function proofHandlers (parts: ProofParts): ControlHandlers {
         differenceCount: report.differenceCount,
         differences: report.differences.map(({ hour, stored, rebuilt, ...key }) => ({ hour: hourText(hour), ...key, stored: sumsView(stored), rebuilt: sumsView(rebuilt) }))
       }
+    }
+  }
+}
+
+/** Of a cluster: billing compares, and knows itself when everything is counted. */
+export function clusterProofHandlers (billing: Pick<ClusterBillingHandle, 'verify' | 'acknowledge'>): ControlHandlers {
+  return {
+    verify: async (argument): Promise<VerifyView> => {
+      const waitS = new HandlerArgument(argument).integer('waitS', 0) ?? 0
+      return verifyView(await billing.verify({ waitS: Math.min(waitS, verifyWaitSMax) }))
+    },
+    'verify.acknowledge': async (argument): Promise<AcknowledgementView> => {
+      const given = new HandlerArgument(argument)
+      const [gatewayId, reason] = [needed('gatewayId', given.text('gatewayId')), needed('reason', given.text('reason'))]
+      return acknowledgementView(await billing.acknowledge({ gatewayId, hour: hourOfText(needed('hour', given.text('hour'))), reason }))
     }
   }
 }

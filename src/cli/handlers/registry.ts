@@ -7,7 +7,8 @@ import { gradeTypes } from '../../domain/usage-event.ts'
 import type { GradeType } from '../../domain/usage-event.ts'
 import { formatTimeMs, timeMsMax } from '../../domain/window.ts'
 import type { Clock } from '../../platform/clock.ts'
-import type { ApiKey, Member, Registry } from '../../registry/port.ts'
+import type { ApiKey, Imported, Member, RecordPage, Registry, RegistryRecord } from '../../registry/port.ts'
+import { readRecord } from '../../registry/records.ts'
 import type { ControlHandlers } from '../control-server.ts'
 import { HandlerArgument, needed } from './argument.ts'
 
@@ -72,6 +73,8 @@ export function registryHandlers (parts: RegistryParts): ControlHandlers {
       await registry.revokeKey(apiKeyId)
       return { apiKeyId, isKnown }
     },
+    'registry.export': async (argument): Promise<RecordPage> => await registry.exportPage(new HandlerArgument(argument).text('cursor')),
+    'registry.import': async (argument): Promise<Imported> => await registry.importRecords(recordsOf(argument)),
     'key.rotate': async (argument): Promise<IssuedKey> => {
       const given = new HandlerArgument(argument)
       const signing = signingOf(parts)
@@ -122,6 +125,16 @@ function signingOf ({ signing }: RegistryParts): TokenSecret {
 async function isInRegistry (registry: Registry, apiKeyId: number): Promise<boolean> {
   const [key] = await registry.listKeys({ afterId: apiKeyId - 1, countMax: 1 })
   return key?.apiKeyId === apiKeyId
+}
+
+function recordsOf (argument: unknown): readonly RegistryRecord[] {
+  const { records } = { ...argument as { readonly records?: unknown } }
+  if (!Array.isArray(records)) throw new TollgateError('ARGUMENT_INVALID', 'records must be a list')
+  return records.map((value) => {
+    const record = readRecord(value)
+    if (typeof record === 'string') throw new TollgateError('ARGUMENT_INVALID', `a record ${record}`)
+    return record
+  })
 }
 
 function pageOf (given: HandlerArgument): { readonly afterId: number, readonly countMax: number } {

@@ -1,0 +1,36 @@
+// Metrics of an aggregator of a cluster, beside those that every aggregator has.
+import { counter, gauge, histogram } from '../platform/metrics.ts'
+import type { openMetrics } from '../platform/metrics.ts'
+import type { PartitionStatus } from './owner.ts'
+
+export interface ClusterMetrics {
+  readonly takeOvers: ReturnType<typeof counter>
+  readonly takeOverSeconds: ReturnType<typeof histogram>
+  readonly givenUp: ReturnType<typeof counter>
+  readonly publishedRecords: ReturnType<typeof counter>
+  readonly publishSeconds: ReturnType<typeof histogram>
+  readonly usageDeadLetters: ReturnType<typeof counter>
+  readonly malformedHourly: ReturnType<typeof counter>
+  readonly measure: (partitions: readonly PartitionStatus[]) => void
+}
+
+export function openClusterMetrics (registry: ReturnType<typeof openMetrics>): ClusterMetrics {
+  const owned = gauge(registry, 'tollgate_aggregator_partitions')
+  const lag = gauge(registry, 'tollgate_aggregator_lag_records')
+  const unpublished = gauge(registry, 'tollgate_aggregator_unpublished_revisions')
+  return {
+    takeOvers: counter(registry, 'tollgate_aggregator_take_overs_total'),
+    takeOverSeconds: histogram(registry, 'tollgate_aggregator_take_over_seconds'),
+    givenUp: counter(registry, 'tollgate_aggregator_partitions_given_up_total'),
+    publishedRecords: counter(registry, 'tollgate_aggregator_published_records_total'),
+    publishSeconds: histogram(registry, 'tollgate_aggregator_publish_seconds'),
+    usageDeadLetters: counter(registry, 'tollgate_usage_dead_letters_total'),
+    malformedHourly: counter(registry, 'tollgate_aggregator_hourly_malformed_total'),
+    measure: (partitions) => {
+      owned.reset()
+      for (const { state } of partitions) owned.inc({ state })
+      lag.set(partitions.reduce((sum, { ownership }) => sum + (ownership?.lag ?? 0), 0))
+      unpublished.set(partitions.reduce((sum, { ownership }) => sum + (ownership === undefined ? 0 : ownership.revision - ownership.publishedRevision), 0))
+    }
+  }
+}

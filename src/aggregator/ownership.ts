@@ -1,0 +1,257 @@
+// A partition while it is ours: the loop that counts and archives, and beside it the one that publishes. The first failure
+// to publish ends it all: nobody knows then what the topic has, so everything is closed, and whoever still wants the
+// partition takes it over again.
+import path from 'node:path'
+import { sleepMs } from '../platform/clock.ts'
+import type { Clock } from '../platform/clock.ts'
+import type { SqlConnection } from '../platform/duckdb.ts'
+import type { Logger } from '../platform/logger.ts'
+import type { Health } from '../platform/thread.ts'
+import type { KafkaAdmin, KafkaClient } from '../kafka/port.ts'
+import { KafkaUsageLog } from '../usage-log/kafka.ts'
+import { AggregatorLoop } from './aggregator-loop.ts'
+import type { LoopOptions } from './aggregator-loop.ts'
+import type { AggregatorMetrics } from './aggregator-metrics.ts'
+import type { ClusterMetrics } from './cluster-metrics.ts'
+import type { ClusterTopics } from './cluster-topics.ts'
+import type { DeadLetterTopic } from './dead-letter-topic.ts'
+import { Publishing } from './publishing.ts'
+import { partitionOf } from './state.ts'
+import type { OwnedPartition } from './take-over.ts'
+import { nextTombstones, segmentsWithRows } from './tombstones.ts'
+import type { ClosedWithRows } from './tombstones.ts'
+import { UsageRetention } from './usage-retention.ts'
+import type { ArchivedFiles } from './usage-retention.ts'
+
+export interface OwnershipSettings extends LoopOptions {
+  readonly publishIntervalMs: number
+  /** How long archived records stay in the usage log. */
+  readonly keepHours: number
+}
+
+export interface OwnershipParts {
+  readonly partition: number
+  readonly kafka: Pick<KafkaClient, 'openPartitionReader'>
+  readonly admin: Pick<KafkaAdmin, 'topic' | 'deleteRecordsBefore'>
+  readonly topics: ClusterTopics
+  readonly ownerName: string
+  /** Read anew at each use: shares of memory change. */
+  readonly settings: OwnershipSettings
+  readonly deadLetters: DeadLetterTopic
+  readonly onArchived: (files: ArchivedFiles) => Promise<boolean>
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: AggregatorMetrics
+  readonly clusterMetrics: ClusterMetrics
+}
+
+const retentionIntervalMs = 10_000
+const checkIntervalMs = 10_000
+const hourMs = 3_600_000
+
+export interface OwnershipStatus {
+  readonly term: number
+  readonly revision: number
+  readonly publishedRevision: number
+  readonly segment: number
+  readonly appliedOffset: number
+  readonly archivedOffset: number
+  /** Records of the usage log that wait; undefined before the first read. */
+  readonly lag: number | undefined
+  readonly gaps: readonly { readonly streamId: string, readonly afterSeq: number, readonly reason: string }[]
+  /** Events counted and not archived yet. */
+  readonly waitingEvents: number
+}
+
+export class Ownership {
+  /** Rejects with what ended it. */
+  readonly failed: Promise<never>
+  readonly #parts: OwnershipParts
+  readonly #owned: OwnedPartition
+  readonly #usageLog: KafkaUsageLog
+  readonly #loop: AggregatorLoop
+  readonly #reader: SqlConnection
+  readonly #publishing: Publishing
+  readonly #retention: UsageRetention
+  readonly #ending = new AbortController()
+  readonly #safeSegments = new Set<number>()
+  #running: Promise<void> = Promise.resolve()
+  #publishTurn: Promise<unknown> = Promise.resolve()
+  #fail: (error: unknown) => void = () => {}
+
+  private constructor (parts: OwnershipParts, owned: OwnedPartition, connection: SqlConnection) {
+    this.#parts = parts
+    this.#owned = owned
+    this.#reader = connection
+    const { promise, reject } = Promise.withResolvers<never>()
+    this.failed = promise
+    // Whoever waits for it gets the error; nobody has to.
+    promise.catch(() => {})
+    this.#fail = reject
+    const { partition, topics, kafka, log, clock, metrics, settings, deadLetters, admin, onArchived, ownerName, clusterMetrics } = parts
+    const { opened: { aggregator }, publisher, publishedRevision, topicIds } = owned
+    this.#usageLog = new KafkaUsageLog({
+      partition,
+      reader: kafka.openPartitionReader({ topic: topics.usage, partition, isolation: 'uncommitted', topicId: topicIds.usageTopicId }),
+      archivedOffset: () => partitionOf(aggregator.state, partition).positions?.archivedOffset ?? 0,
+      setAside: async (strays) => { await deadLetters.sendStrays(strays) },
+      onGone: this.#fail,
+      log
+    })
+    this.#publishing = new Publishing({
+      aggregator, reader: connection, publisher, topics, partition, ownerName, publishedRevision,
+      onPublished: (records) => { clusterMetrics.publishedRecords.inc(records) }
+    })
+    this.#loop = new AggregatorLoop({ aggregator, usageLog: this.#usageLog, options: settings, clock, log, metrics, onCommit: () => {} })
+    this.#retention = new UsageRetention({
+      partition, topic: topics.usage, admin, folders: aggregator.parts.folders, reader: connection, onArchived, keepMs: settings.keepHours * hourMs, nowMs: clock.nowMs, log,
+      write: async (sql, values) => { await this.#loop.exclusively(async () => { await aggregator.parts.writer.run(sql, values) }) }
+    })
+  }
+
+  /** Publishes first: the topic must say who goes on, and gateways what is counted, before anything else is. */
+  static async begin (parts: OwnershipParts, owned: OwnedPartition): Promise<Ownership> {
+    const connection = await owned.opened.aggregator.parts.duckDb.connect()
+    const ownership = new Ownership(parts, owned, connection)
+    try {
+      await ownership.#publish()
+      await ownership.#loop.start(ownership.#fail)
+    } catch (error) {
+      await ownership.end()
+      throw error
+    }
+    ownership.#running = ownership.#run().catch(ownership.#fail)
+    return ownership
+  }
+
+  health (): Health {
+    const { reasons } = this.#loop.health()
+    const all = this.#usageLog.problem === undefined ? reasons : [...reasons, this.#usageLog.problem]
+    return { isReady: all.length === 0, reasons: all }
+  }
+
+  status (): OwnershipStatus {
+    const { aggregator } = this.#owned.opened
+    const { segment, positions } = partitionOf(aggregator.state, this.#parts.partition)
+    return {
+      term: aggregator.state.term,
+      revision: aggregator.state.revision,
+      publishedRevision: this.#publishing.revision,
+      segment,
+      appliedOffset: positions?.appliedOffset ?? 0,
+      archivedOffset: positions?.archivedOffset ?? 0,
+      lag: this.#usageLog.lag,
+      gaps: aggregator.gaps,
+      waitingEvents: aggregator.stagedEvents
+    }
+  }
+
+  get aggregator (): OwnedPartition['opened']['aggregator'] { return this.#owned.opened.aggregator }
+  get problems (): OwnedPartition['opened']['problems'] { return this.#owned.opened.problems }
+
+  /** Everything counted goes to the archive, and both are published. */
+  async flush (): Promise<void> {
+    await this.#loop.exclusively(async () => { await this.#loop.flush() })
+    await this.#publish()
+  }
+
+  async setMemory (bytes: number): Promise<void> {
+    await this.#loop.exclusively(async () => { await this.aggregator.parts.writer.run(`SET memory_limit = '${bytes}B'`) })
+  }
+
+  /** Closes everything after the step that is being taken. @param isDrained what was counted is archived and published first */
+  async end ({ isDrained = false } = {}): Promise<void> {
+    const { log, partition } = this.#parts
+    this.#ending.abort()
+    await this.#loop.halt()
+    await this.#running
+    if (isDrained) await this.flush().catch((error: unknown) => { log.warn({ error, partition }, 'the last counts were not archived or published before the stop; whoever takes the partition over reads them again') })
+    await this.#publishTurn.catch(() => undefined)
+    const { opened, publisher } = this.#owned
+    await publisher.close()
+    await this.#usageLog.close()
+    this.#reader.close()
+    opened.close()
+  }
+
+  async #run (): Promise<void> {
+    const { settings, clock } = this.#parts
+    let lastRetentionMs = clock.monotonicMs()
+    let lastCheckMs = lastRetentionMs
+    while (!this.#ending.signal.aborted) {
+      await sleepMs(settings.publishIntervalMs, this.#ending.signal).catch(() => undefined)
+      if (this.#ending.signal.aborted) return
+      await this.#publish()
+      await this.#sendTombstones()
+      const nowMs = clock.monotonicMs()
+      if (nowMs - lastRetentionMs >= retentionIntervalMs) {
+        lastRetentionMs = nowMs
+        await this.#letGo()
+      }
+      if (nowMs - lastCheckMs >= checkIntervalMs) {
+        lastCheckMs = nowMs
+        await this.#checkTopics()
+        await this.#loop.exclusively(async () => { if (this.#usageLog.lag === 0) this.aggregator.noteUnstaged(this.#parts.partition) })
+      }
+    }
+  }
+
+  async #publish (): Promise<void> {
+    const { clock, clusterMetrics } = this.#parts
+    const turn = this.#publishTurn.then(async () => {
+      const startMs = clock.monotonicMs()
+      if (await this.#publishing.publish()) clusterMetrics.publishSeconds.observe((clock.monotonicMs() - startMs) / 1000)
+    })
+    this.#publishTurn = turn.catch(() => undefined)
+    await turn
+  }
+
+  /** One step at a time, so that publishing what is new never waits long. */
+  async #sendTombstones (): Promise<void> {
+    const { partition, topics } = this.#parts
+    const { publisher } = this.#owned
+    const turn = this.#publishTurn.then(async () => {
+      const [closed] = await segmentsWithRows(this.#reader, { partition, publishedRevision: this.#publishing.revision })
+      if (closed === undefined || !await this.#isSafe(closed)) return
+      const step = await nextTombstones(this.#reader, { topic: topics.hourly, partition, closed })
+      if (step.records.records.length > 0) await publisher.publish([step.records])
+      const { writer } = this.aggregator.parts
+      await this.#loop.exclusively(async () => { await writer.transaction(async () => { await step.forget(writer) }) })
+    })
+    this.#publishTurn = turn.catch(() => undefined)
+    await turn
+  }
+
+  /** A file of our own must have its copies before the topic loses what it stands for. */
+  async #isSafe ({ segment, file, ownerName: closer }: ClosedWithRows): Promise<boolean> {
+    const { partition, onArchived, ownerName } = this.#parts
+    if (this.#safeSegments.has(segment) || (closer !== null && closer !== ownerName)) return true
+    if (!await onArchived({ partition, files: [path.join(this.aggregator.parts.folders.segments, file)] })) return false
+    this.#safeSegments.add(segment)
+    return true
+  }
+
+  /** What can't be deleted now is deleted later. */
+  async #letGo (): Promise<void> {
+    const { log, partition } = this.#parts
+    try {
+      await this.#retention.tick(this.#publishing.archivedOffset)
+    } catch (error) {
+      log.warn({ error, partition }, 'what is archived could not be deleted from the usage log; it is tried again')
+    }
+  }
+
+  /** A topic that was made anew under us is found at the latest here. */
+  async #checkTopics (): Promise<void> {
+    const { admin, topics } = this.#parts
+    const { usageTopicId, hourlyTopicId } = this.#owned.topicIds
+    let ids
+    try {
+      ids = [await admin.topic(topics.usage), await admin.topic(topics.hourly)].map((topic) => topic?.topicId)
+    } catch {
+      // Brokers that are away are told by those who need them.
+      return
+    }
+    if (ids[0] !== usageTopicId || ids[1] !== hourlyTopicId) throw new Error('a topic was deleted or made anew')
+  }
+}

@@ -1,0 +1,115 @@
+// Copies of finished files on other machines: an archive on one disk alone dies with it, so the brokers may only delete
+// what enough machines hold. Files are brought to the peers in their order, and asked for again until they have them; a peer
+// that has a file already says so by its hash.
+import { createReadStream } from 'node:fs'
+import { Agent as HttpAgent, request as requestHttp } from 'node:http'
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import path from 'node:path'
+import { sha256OfFile } from '../platform/durable-file.ts'
+import type { Logger } from '../platform/logger.ts'
+import { partitionFolder } from './cluster-folders.ts'
+import type { FileKind } from './files-for-others.ts'
+import { aggregatorFolders } from './folders.ts'
+import type { ArchivedFiles } from './usage-retention.ts'
+
+export interface PeerAddress {
+  /** Of its operator listener. */
+  readonly url: string
+  readonly token: string
+  /** PEM text of the authority that signed its certificate. */
+  readonly ca?: string | undefined
+}
+
+export interface PeerCopiesOptions {
+  readonly ownerName: string
+  readonly stateFolder: string
+  readonly peers: readonly PeerAddress[]
+  /** Machines that must have each file, this one included. */
+  readonly copies: number
+  readonly log: Logger
+}
+
+export interface PeerCopies {
+  /** True when enough peers have all of them. */
+  readonly bring: (files: ArchivedFiles) => Promise<boolean>
+  /** Files brought, and attempts that failed. */
+  readonly counts: () => { readonly brought: number, readonly failures: number }
+  readonly close: () => void
+}
+
+/** The header that names the content's hash. */
+export const copyHashHeader = 'x-content-sha256'
+const silenceMsMax = 30_000
+
+interface Peer { readonly url: string, readonly put: (path: string, file: string, sha256: string) => Promise<void>, readonly close: () => void, problem: string | undefined }
+
+export function openPeerCopies ({ ownerName, stateFolder, peers: addresses, copies, log }: PeerCopiesOptions): PeerCopies {
+  const peers = addresses.map(openPeer)
+  let brought = 0
+  let failures = 0
+
+  const bringFile = async (partition: number, file: string): Promise<boolean> => {
+    const sha256 = await sha256OfFile(file)
+    const at = `/copies/${encodeURIComponent(ownerName)}/partition-${partition}/${namedAs(partitionFolder(stateFolder, partition), file)}`
+    let having = 1
+    for (const peer of peers) {
+      if (having >= copies) break
+      try {
+        await peer.put(at, file, sha256)
+        having++
+        brought++
+        if (peer.problem !== undefined) log.info({ peer: peer.url }, 'copies reach this peer again')
+        peer.problem = undefined
+      } catch (error) {
+        failures++
+        const { message } = error as Error
+        if (peer.problem !== message) log.warn({ peer: peer.url, file, error }, 'a copy could not be brought to this peer; it is tried again, and Kafka keeps the events until then')
+        peer.problem = message
+      }
+    }
+    return having >= copies
+  }
+
+  return {
+    bring: async ({ partition, files }) => {
+      for (const file of files) if (!await bringFile(partition, file)) return false
+      return true
+    },
+    counts: () => ({ brought, failures }),
+    close: () => { for (const peer of peers) peer.close() }
+  }
+}
+
+/** `archive/date=…/hour=…/….parquet`, `segment/…` or `flush/…`. */
+function namedAs (folder: string, file: string): string {
+  const { archive, segments, flushes } = aggregatorFolders(folder)
+  // Records of flushes lie in a folder of the archive.
+  const within: readonly (readonly [FileKind, string])[] = [['flush', flushes], ['segment', segments], ['archive', archive]]
+  const found = within.find(([, parent]) => file.startsWith(parent + path.sep))
+  if (found === undefined) throw new Error(`${file} is no finished file of ${folder}`)
+  const [kind, parent] = found
+  return `${kind}/${path.relative(parent, file).split(path.sep).map(encodeURIComponent).join('/')}`
+}
+
+function openPeer ({ url, token, ca }: PeerAddress): Peer {
+  const base = url.replace(/\/$/, '')
+  const isTls = base.startsWith('https:')
+  const agent = isTls ? new HttpsAgent({ keepAlive: true, maxSockets: 1, ...(ca === undefined ? {} : { ca }) }) : new HttpAgent({ keepAlive: true, maxSockets: 1 })
+  const put = (at: string, file: string, sha256: string): Promise<void> => new Promise((resolve, reject) => {
+    const options = { method: 'PUT', agent, timeout: silenceMsMax, headers: { authorization: `Bearer ${token}`, [copyHashHeader]: sha256 } }
+    const asked = isTls ? requestHttps(base + at, options) : requestHttp(base + at, options)
+    asked.once('response', (response) => {
+      response.resume()
+      response.once('close', () => {
+        if (response.statusCode !== undefined && response.statusCode >= 200 && response.statusCode < 300) resolve()
+        else reject(new Error(`it answers ${response.statusCode ?? 'nothing'}`))
+      })
+    })
+    asked.once('timeout', () => { asked.destroy(new Error('it is silent')) })
+    asked.once('error', reject)
+    const content = createReadStream(file)
+    content.once('error', (error) => { asked.destroy(error) })
+    content.pipe(asked)
+  })
+  return { url: base, put, close: () => { agent.destroy() }, problem: undefined }
+}

@@ -1,0 +1,110 @@
+// An aggregator's files over its operator listener, for billing, `tollgate verify` and its peers:
+//
+//   GET  /files                                        {"partitions": [0, 2]}
+//   GET  /files/partition-P/manifest                   records of flushes, a JSON object a line
+//   GET  /files/partition-P/archive|segment|flush/NAME the file
+//   POST /files/partition-P/flush                      what is counted goes to the archive first
+//   PUT  /copies/OWNER/partition-P/KIND/NAME           keeps a copy; X-Content-SHA256 is the content's hash
+//
+// Each needs one of `operator.tokens` as a bearer token.
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { FileKind, FilesForOthers } from '../aggregator/files-for-others.ts'
+import { copyHashHeader } from '../aggregator/peer-copies.ts'
+import { TollgateError } from '../domain/errors.ts'
+import { problemOf } from '../platform/http-problem.ts'
+import type { OperatorRoute } from '../platform/operator-http.ts'
+
+export interface FileRouteParts {
+  readonly files: FilesForOthers
+  readonly tokens: readonly { readonly name: string, readonly token: string }[]
+}
+
+const kinds: readonly FileKind[] = ['archive', 'segment', 'flush']
+
+export function fileRoutes (parts: FileRouteParts): OperatorRoute[] {
+  const digests = parts.tokens.map(({ token }) => digestOf(token))
+  const guarded = (prefix: string, answer: OperatorRoute['answer']): OperatorRoute => ({
+    prefix,
+    answer: async (request, response, path) => {
+      if (!isAllowed(request, digests)) { refuse(request, response, 401, 'one of operator.tokens is needed as a bearer token'); return }
+      try {
+        await answer(request, response, decoded(path))
+      } catch (error) {
+        if (response.headersSent || !(error instanceof TollgateError)) throw error
+        const { status, message } = problemOf(error, 'CONTROL_FAILED')
+        refuse(request, response, status, message)
+      }
+    }
+  })
+  return [guarded('/files', (request, response, path) => answerFiles(parts.files, request, response, path)), guarded('/copies', (request, response, path) => keepCopy(parts.files, request, response, path))]
+}
+
+function digestOf (token: string): Buffer { return createHash('sha256').update(token).digest() }
+
+/** Every token is compared, in the same time whatever it is. */
+function isAllowed ({ headers }: IncomingMessage, digests: readonly Buffer[]): boolean {
+  const given = digestOf(/^Bearer ([\x21-\x7e]+)$/i.exec(headers.authorization ?? '')?.[1] ?? '')
+  return digests.map((digest) => timingSafeEqual(digest, given)).includes(true)
+}
+
+function decoded (path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch (error) {
+    throw new TollgateError('ARGUMENT_INVALID', 'the path can\'t be decoded', { cause: error })
+  }
+}
+
+async function answerFiles (files: FilesForOthers, request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+  if (path === '' && request.method === 'GET') { sendJson(response, { partitions: files.listPartitions() }); return }
+  const match = /^\/partition-(\d{1,6})\/([a-z]+)(?:\/(.+))?$/.exec(path)
+  if (match === null) { refuse(request, response, 404, 'there is nothing at this address'); return }
+  const [, number, what, name] = match
+  const partition = Number(number)
+  const kind = kinds.find((each) => each === what)
+  if (what === 'flush' && name === undefined && request.method === 'POST') {
+    await files.flush(partition)
+    sendJson(response, { partition })
+  } else if (what === 'manifest' && name === undefined && request.method === 'GET') {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    await pipeline(Readable.from(linesOf(files, partition)), response)
+  } else if (kind !== undefined && name !== undefined && request.method === 'GET') {
+    const file = files.fileOf(partition, kind, name)
+    if (file === undefined) { refuse(request, response, 404, 'there is no such file'); return }
+    response.writeHead(200, { 'content-type': 'application/octet-stream' })
+    await pipeline(createReadStream(file), response)
+  } else refuse(request, response, 405, 'that isn\'t done here')
+}
+
+function * linesOf (files: FilesForOthers, partition: number): Generator<string> {
+  for (const record of files.manifest(partition)) yield `${JSON.stringify(record)}\n`
+}
+
+async function keepCopy (files: FilesForOthers, request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+  const match = /^\/([^/]+)\/partition-(\d{1,6})\/([a-z]+)\/(.+)$/.exec(path)
+  const [, owner = '', number, what, name = ''] = match ?? []
+  const kind = kinds.find((each) => each === what)
+  const sha256 = request.headers[copyHashHeader]
+  if (kind === undefined || request.method !== 'PUT') { refuse(request, response, 404, 'copies are brought by PUT /copies/OWNER/partition-P/KIND/NAME'); return }
+  if (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) { refuse(request, response, 400, `${copyHashHeader} must be the SHA-256 of the content`); return }
+  await files.storeCopy({ owner, partition: Number(number), kind, name }, request, sha256)
+  sendJson(response, { owner, partition: Number(number), kind, name })
+}
+
+function sendJson (response: ServerResponse, content: unknown): void {
+  const body = `${JSON.stringify(content)}\n`
+  response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+  response.end(body)
+}
+
+/** What the client still sends isn't read: its connection ends. */
+function refuse (request: IncomingMessage, response: ServerResponse, status: number, message: string): void {
+  const body = `${JSON.stringify({ message })}\n`
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), connection: 'close' })
+  response.end(body)
+  if (!request.complete) request.resume()
+}

@@ -1,0 +1,122 @@
+// One record batch (format 2) as a broker sends it: its head, and its records.
+import { gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { compressionsAlgorithms, crc32c } from '@platformatic/kafka'
+import { batchHeadBytes } from './encode-batch.ts'
+import { RequestFailure } from './failure.ts'
+import type { RecordIn } from './port.ts'
+import { VarintCursor } from './varint.ts'
+
+/** A batch that becomes larger than this when it is unpacked isn't one of records. */
+const plainBytesMax = 128 * 2 ** 20
+
+export interface Batch {
+  /** With the head. */
+  readonly bytes: number
+  readonly baseOffset: number
+  /** Kept by compaction also where the record itself is gone. */
+  readonly lastOffset: number
+  readonly producerId: bigint
+  readonly isTransactional: boolean
+  /** The end of a transaction, not a record. */
+  readonly isControl: boolean
+}
+
+/** @returns undefined at the end, and where the broker has cut a batch off because the answer was full */
+export function batchAt (buffer: Buffer, position: number): Batch | undefined {
+  if (buffer.length - position < batchHeadBytes) return undefined
+  const bytes = 12 + buffer.readInt32BE(position + 8)
+  if (buffer.length - position < bytes) return undefined
+  const magic = buffer.readInt8(position + 16)
+  if (magic !== 2) throw new RequestFailure('refused', `a batch of format ${magic}: only format 2 is read (Kafka 0.11 and newer)`)
+  const attributes = buffer.readInt16BE(position + 21)
+  const baseOffset = Number(buffer.readBigInt64BE(position))
+  return {
+    bytes,
+    baseOffset,
+    lastOffset: baseOffset + buffer.readInt32BE(position + 23),
+    producerId: buffer.readBigInt64BE(position + 43),
+    isTransactional: (attributes & 0x10) !== 0,
+    isControl: (attributes & 0x20) !== 0
+  }
+}
+
+/** Adds the batch's records from `fromOffset` on. @returns the bytes that they take in memory */
+export function readBatch (buffer: Buffer, position: number, { batch, fromOffset, into }: { readonly batch: Batch, readonly fromOffset: number, readonly into: RecordIn[] }): number {
+  const whole = buffer.subarray(position, position + batch.bytes)
+  if (crc32c(whole.subarray(21)) !== whole.readUInt32BE(17)) throw new RequestFailure('again', `the checksum of the batch at offset ${batch.baseOffset} is wrong`, { brokerCode: 'CORRUPT_MESSAGE' })
+  const attributes = whole.readInt16BE(21)
+  const isAppendTime = (attributes & 0x08) !== 0
+  const maxTimestampMs = Number(whole.readBigInt64BE(35))
+  const baseTimestampMs = Number(whole.readBigInt64BE(27))
+  const count = whole.readInt32BE(57)
+  const plain = unpacked(whole.subarray(batchHeadBytes), attributes & 0x07, batch)
+  const cursor = new VarintCursor(plain, 0)
+  try {
+    for (let i = 0; i < count; i++) {
+      const bytes = cursor.next()
+      const end = cursor.position + bytes
+      cursor.position++
+      const timestampDelta = cursor.next()
+      const offset = batch.baseOffset + cursor.next()
+      if (offset >= fromOffset) into.push(new Record(cursor, offset, isAppendTime ? maxTimestampMs : baseTimestampMs + timestampDelta))
+      cursor.position = end
+    }
+  } catch (error) {
+    throw new RequestFailure('refused', `the batch at offset ${batch.baseOffset} can't be read: ${(error as Error).message}`, { cause: error })
+  }
+  return plain.length
+}
+
+/** Key and headers become text when they are asked for: most readers of most records want one of them at most. */
+class Record implements RecordIn {
+  readonly offset: number
+  readonly timestampMs: number
+  readonly value: Buffer | undefined
+  readonly #buffer: Buffer
+  readonly #keyStart: number
+  readonly #keyBytes: number
+  readonly #headersStart: number
+
+  constructor (cursor: VarintCursor, offset: number, timestampMs: number) {
+    this.offset = offset
+    this.timestampMs = timestampMs
+    this.#buffer = cursor.buffer
+    this.#keyBytes = cursor.next()
+    this.#keyStart = cursor.position
+    if (this.#keyBytes > 0) cursor.position += this.#keyBytes
+    const valueBytes = cursor.next()
+    this.value = valueBytes < 0 ? undefined : cursor.buffer.subarray(cursor.position, cursor.position + valueBytes)
+    if (this.value !== undefined && this.value.length < valueBytes) throw new RangeError('a record ends in the middle')
+    this.#headersStart = cursor.position + Math.max(0, valueBytes)
+  }
+
+  get key (): string | undefined { return this.#keyBytes < 0 ? undefined : this.#buffer.toString('utf8', this.#keyStart, this.#keyStart + this.#keyBytes) }
+
+  get headers (): ReadonlyMap<string, string> {
+    const headers = new Map<string, string>()
+    const cursor = new VarintCursor(this.#buffer, this.#headersStart)
+    const text = (): string => {
+      const bytes = Math.max(0, cursor.next())
+      cursor.position += bytes
+      return this.#buffer.toString('utf8', cursor.position - bytes, cursor.position)
+    }
+    for (let left = cursor.next(); left > 0; left--) headers.set(text(), text())
+    return headers
+  }
+}
+
+function unpacked (body: Buffer, algorithm: number, { baseOffset }: Batch): Buffer {
+  const bound = { maxOutputLength: plainBytesMax }
+  try {
+    switch (algorithm) {
+      case 0: return body
+      case 1: return gunzipSync(body, bound)
+      case 2: return compressionsAlgorithms.snappy.decompressSync(body)
+      case 3: return compressionsAlgorithms.lz4.decompressSync(body)
+      case 4: return zstdDecompressSync(body, bound)
+      default: throw new Error(`compression ${algorithm} isn't known`)
+    }
+  } catch (error) {
+    throw new RequestFailure('refused', `the batch at offset ${baseOffset} can't be unpacked: ${(error as Error).message}`, { cause: error })
+  }
+}

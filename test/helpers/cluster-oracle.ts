@@ -1,0 +1,124 @@
+// The three-valued oracle for a cluster, by code that shares nothing with the program: what each client saw of a request,
+// against the archives of all aggregators, the bills of all billing servers, and both topics as another client reads them.
+import { existsSync, globSync } from 'node:fs'
+import path from 'node:path'
+import { DuckDBInstance } from '@duckdb/node-api'
+import type { Kafka } from 'kafkajs'
+import { operatorToken } from './cluster.ts'
+import type { Cluster, ClusterNode } from './cluster.ts'
+import type { Memory } from './remembering-client.ts'
+
+export interface Archived { readonly times: number, readonly billable: number }
+
+/** How often each traceId stands in the archives of these folders, copies of an event counted once, and how often billable by the contract's words. */
+export async function archivedByTrace (folders: readonly string[]): Promise<Map<string, Archived>> {
+  const files = folders.filter((folder) => existsSync(folder)).flatMap((folder) => globSync('**/archive/**/*.parquet', { cwd: folder }).map((file) => path.join(folder, file)))
+  const found = new Map<string, Archived>()
+  if (files.length === 0) return found
+  const instance = await DuckDBInstance.create(':memory:')
+  const connection = await instance.connect()
+  try {
+    const list = files.map((file) => `'${file.replaceAll('\'', '\'\'')}'`).join(', ')
+    const reader = await connection.runAndReadAll(`
+      select traceId, count(*)::integer as times,
+        (count(*) filter (where memberId is not null and apiKeyId is not null and errorCode is null and responseStatus < 500 and upstreamLatencyMs is not null))::integer as billable
+      from (select distinct on (streamId, seq) * from read_parquet([${list}], union_by_name = true)) group by traceId`)
+    for (const row of reader.getRowObjects()) found.set(String(row['traceId']), { times: Number(row['times']), billable: Number(row['billable']) })
+  } finally {
+    connection.closeSync()
+    instance.closeSync()
+  }
+  return found
+}
+
+export interface Verdict {
+  /** Requests whose stores say something else than their clients; at most 20. */
+  readonly wrong: readonly string[]
+  readonly complete: number
+  readonly cut: number
+  readonly unsent: number
+  readonly billable: number
+}
+
+export function judge (memories: readonly Memory[], archived: ReadonlyMap<string, Archived>): Verdict {
+  const wrong: string[] = []
+  const count = { complete: 0, cut: 0, unsent: 0 }
+  for (const memory of memories) {
+    count[memory.outcome]++
+    const seen = archived.get(memory.traceId) ?? { times: 0, billable: 0 }
+    if (!isRight(memory, seen) && wrong.length < 20) wrong.push(`${memory.traceId} ${memory.key} ${memory.outcome} ${memory.status}: in the archive ${seen.times} times, ${seen.billable} billable`)
+  }
+  return { wrong, ...count, billable: [...archived.values()].reduce((sum, { billable }) => sum + billable, 0) }
+}
+
+/** Complete: billed once. Cut: at most once. Never sent: never. 503 says that nothing was recorded; a refusal's own record may go with a crash. */
+function isRight ({ outcome, status, key }: Memory, { times, billable }: Archived): boolean {
+  if (outcome === 'unsent') return times === 0
+  const isHeld = outcome === 'complete' && key !== 'none' && status !== 503 && status !== 429
+  const isBillable = isHeld && status < 500
+  if (key === 'none' && billable > 0) return false
+  if (outcome === 'complete' && !isHeld && billable > 0) return false
+  return times <= 1 && (!isHeld || (times === 1 && billable === (isBillable ? 1 : 0)))
+}
+
+/** Requests on the bills of these members, over HTTP from one billing server. */
+export async function billedCount (billing: ClusterNode, memberIds: readonly number[]): Promise<number> {
+  const today = Math.floor(Date.now() / 86_400_000) * 86_400_000
+  const [from, to] = [today - 86_400_000, today].map((ms) => new Date(ms).toISOString().slice(0, 10))
+  let sum = 0
+  for (const memberId of memberIds) {
+    const url = `http://127.0.0.1:${billing.privatePort}/private/aggregation/v1/member/${memberId}/charge/total?startDate=${from}&endDate=${to}`
+    const response = await fetch(url, { headers: { authorization: `Bearer ${operatorToken}` } })
+    const content = await response.json() as { success: boolean, result: { totalCount: number }, message?: string }
+    if (!content.success) throw new Error(`${url}: ${response.status} ${content.message ?? ''}`)
+    sum += content.result.totalCount
+  }
+  return sum
+}
+
+/** Where the archives and the copies of all aggregators are. */
+export function archiveFolders ({ aggregators }: Cluster): string[] { return aggregators.map(({ state }) => state) }
+
+/**
+ * The topics as an independent client reads them: distinct events of the usage log, and the sum of counts of hourly rows,
+ * the last record of each key; tombstones of closed segments remove nothing.
+ */
+export async function readTopics (kafka: Kafka, topics: { readonly usage: string, readonly hourly: string }): Promise<{ readonly events: number, readonly hourlyCount: number }> {
+  const identities = new Set<string>()
+  const rows = new Map<string, number>()
+  await readToEnd(kafka, topics.usage, (_key, value, headers) => {
+    if (headers['kind'] === undefined && headers['streamId'] !== undefined) identities.add(`${headers['streamId']} ${headers['seq']}`)
+    void value
+  })
+  await readToEnd(kafka, topics.hourly, (key, value) => {
+    if (/^\d+\|\d+\|\d+\|\d+\|\d+\|\d+$/.test(key) && value !== null) rows.set(key, (JSON.parse(value) as { count: number }).count)
+  })
+  return { events: identities.size, hourlyCount: [...rows.values()].reduce((sum, count) => sum + count, 0) }
+}
+
+async function readToEnd (kafka: Kafka, topic: string, take: (key: string, value: string | null, headers: Readonly<Record<string, string | undefined>>) => void): Promise<void> {
+  const admin = kafka.admin()
+  await admin.connect()
+  const ends = (await admin.fetchTopicOffsets(topic)).filter(({ high, low }) => Number(high) > Number(low))
+  await admin.disconnect()
+  if (ends.length === 0) return
+  const left = new Map(ends.map(({ partition, high }) => [partition, Number(high)]))
+  const consumer = kafka.consumer({ groupId: `oracle-${topic}-${Math.floor(performance.now())}-${process.pid}` })
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await new Promise<void>((resolve, reject) => {
+    consumer.run({
+      eachBatch: async ({ batch, resolveOffset }) => {
+        for (const { key, value, headers, offset } of batch.messages) {
+          take(key?.toString() ?? '', value?.toString() ?? null, Object.fromEntries(Object.entries(headers ?? {}).map(([name, header]) => [name, header?.toString()])))
+          resolveOffset(offset)
+        }
+        // The batch's own end counts: the last offsets of a partition may be a transaction's marks, which nobody is given.
+        if (Number(batch.lastOffset()) + 2 >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition)
+        if (left.size === 0) resolve()
+      }
+    }).catch(reject)
+    setTimeout(resolve, 30_000).unref()
+  })
+  await consumer.disconnect()
+}

@@ -1,0 +1,408 @@
+// Owners of a partition on a real broker: what goes into the usage log comes out as rows, progress and dead letters, exactly
+// once, whoever owns the partition and whatever became of the files and topics. Read by another client: kafkajs.
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { cpSync, existsSync, rmSync } from 'node:fs'
+import path from 'node:path'
+import { after, test } from 'node:test'
+import type { TestContext } from 'node:test'
+import type { PartitionOwner } from '../../src/aggregator/owner.ts'
+import { openKafka } from '../../src/kafka/client.ts'
+import type { KafkaClient } from '../../src/kafka/port.ts'
+import { query } from '../helpers/aggregator-rig.ts'
+import { eventually } from '../helpers/eventually.ts'
+import { testHour, testTimeMs, usageEvent } from '../helpers/memory-usage-log.ts'
+import { ClusterStream, clusterSpecs, foldHourly, openOwnerRig, owned, settled } from '../helpers/owner-rig.ts'
+import type { HourlyView, OwnerRig, SeenRecord } from '../helpers/owner-rig.ts'
+import { recordsOf } from '../services/kafka-records.ts'
+import { startKafka, uniquePrefix } from '../services/kafka.ts'
+
+const kafka = await startKafka(undefined, { basePort: 24_000, settings: { 'log.retention.check.interval.ms': '500' } })
+after(() => kafka.close())
+
+interface Rig extends OwnerRig {
+  readonly client: KafkaClient
+  readonly prefix: string
+  readonly seen: (topic: string) => Promise<SeenRecord[]>
+  readonly hourly: () => Promise<HourlyView>
+  /** A topic is deleted and made again. */
+  readonly remake: (topic: string) => Promise<void>
+}
+
+async function openRig (t: TestContext): Promise<Rig> {
+  const prefix = uniquePrefix()
+  await kafka.makeTopics(clusterSpecs(prefix))
+  const client = openKafka(kafka.options('owners'))
+  t.after(() => client.close())
+  const rig = openOwnerRig(t, { kafka: client, prefix })
+  const committed = async (topic: string): Promise<number> => {
+    const reader = client.openPartitionReader({ topic, partition: 0, isolation: 'committed' })
+    try {
+      for (let offset = 0, count = 0; ;) {
+        const { records, nextOffset, endOffset } = await reader.read({ offset, bytesMax: 2 ** 20, waitMs: 50 })
+        count += records.length
+        if (nextOffset >= endOffset) return count
+        offset = nextOffset
+      }
+    } finally { await reader.close() }
+  }
+  const seen = async (topic: string): Promise<SeenRecord[]> => (await recordsOf(kafka, topic, { count: await committed(topic) })).map(({ key = '', value, headers }) => ({ key, value: value ?? null, headers }))
+  return {
+    ...rig,
+    client,
+    prefix,
+    seen,
+    hourly: async () => foldHourly(await seen(rig.topics.hourly)),
+    remake: async (topic) => {
+      const admin = kafka.independent().admin()
+      await admin.connect()
+      await admin.deleteTopics({ topics: [topic] })
+      await admin.disconnect()
+      const spec = clusterSpecs(prefix).find(({ name }) => name === topic)
+      assert.ok(spec)
+      await eventually('the topic can be made again', async () => { await kafka.makeTopics([spec]); return true })
+    }
+  }
+}
+
+/** `count` billable events. */
+const events = (count: number, given: Parameters<typeof usageEvent>[0] = {}): ReturnType<typeof usageEvent>[] => Array.from({ length: count }, () => usageEvent(given))
+
+const progressOf = (view: HourlyView): Readonly<Record<string, unknown>> => view.statements.get('progress|0') ?? {}
+
+async function archivedEvents (...folders: readonly string[]): Promise<{ readonly rows: number, readonly distinct: number }> {
+  const files = folders.map((folder) => `'${path.join(folder, 'partition-0', 'archive', 'date=*', 'hour=*', '*.parquet')}'`)
+  const [found] = await query<{ rows: bigint, distinct: bigint }>(':memory:', `SELECT count(*) AS rows, count(DISTINCT (streamId, seq)) AS distinct FROM read_parquet([${files.join(', ')}])`)
+  return { rows: Number(found?.rows), distinct: Number(found?.distinct) }
+}
+
+const reasonOf = (owner: PartitionOwner): string => owner.status().reason ?? ''
+
+test('events become rows, tallies, streams and progress, in one transaction each; gateways are told', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  await rig.append(stream.records([...events(3), ...events(2, { apiKeyId: 12, units: 4 }), usageEvent({ responseStatus: 503 })]))
+  const a = rig.machine('a')
+  const owner = a.own()
+  await owned(owner)
+  await settled(owner)
+  await rig.append([...stream.records(events(1, { requestTimeMs: testTimeMs + 3_600_000 })), stream.void(2, [[testHour, 2]])])
+  await settled(owner)
+  await owner.flush()
+  const view = await rig.hourly()
+  assert.equal(view.count, 6)
+  const row = view.rows.get(`0|0|5|1|12|${testHour}`)
+  const { term, revision } = progressOf(view) as { term: number, revision: number }
+  assert.ok(Number(row?.['revision']) <= revision)
+  assert.deepEqual({ ...row, revision: 0 }, {
+    apiEndpointId: 5, memberId: 1, apiKeyId: 12, date: '2025-11-24', window: { start: '2025-11-24T16:00:00.000Z', end: '2025-11-24T17:00:00.000Z' },
+    count: 2, units: 8, requestBytes: 20, responseBytes: 200, errorCount: 0, sourcePartition: 0, segment: 0, hour: testHour, revision: 0, term, schemaVersion: 1
+  })
+  assert.deepEqual(view.statements.get(`stream|0|${stream.streamId}`), { schemaVersion: 1, gatewayId: 'gateway-1', appliedSeq: 9, archivedSeq: 9 })
+  assert.deepEqual(view.statements.get(`tally|0|${stream.streamId}|${testHour}`), { schemaVersion: 1, gatewayId: 'gateway-1', billable: 5, notBillable: 1, deadLettered: 0, voided: 2 })
+  assert.equal(view.statements.get(`void|0|${stream.streamId}|9`)?.['reason'], 'unreadable block')
+  assert.deepEqual([progressOf(view)['appliedOffset'], progressOf(view)['archivedOffset'], progressOf(view)['ownerName']], [8, 8, 'a'])
+  const progress = await rig.seen(rig.topics.usageProgress)
+  assert.deepEqual(JSON.parse(progress.at(-1)?.value ?? ''), { schemaVersion: 1, appliedSeq: 9, archivedSeq: 9 })
+  assert.deepEqual(await archivedEvents(a.folder), { rows: 7, distinct: 7 })
+})
+
+test('another machine takes over what was published, and counts and archives the rest once', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const a = rig.machine('a')
+  const first = a.own()
+  await owned(first)
+  await rig.append(stream.records(events(5)))
+  await settled(first)
+  await first.flush()
+  // Counted and published, not archived.
+  await rig.append(stream.records(events(4), new Map([[1, 'no json'], [2, '{"apiKey":"secret-token","half":']])))
+  await settled(first)
+  await first.close()
+  await rig.append(stream.records(events(3)))
+  const b = rig.machine('b')
+  const second = b.own()
+  await owned(second)
+  await settled(second)
+  await second.flush()
+  const view = await rig.hourly()
+  assert.equal(view.count, 10)
+  assert.deepEqual(view.statements.get(`tally|0|${stream.streamId}|${testHour}`), { schemaVersion: 1, gatewayId: 'gateway-1', billable: 10, notBillable: 0, deadLettered: 2, voided: 0 })
+  assert.deepEqual(view.statements.get(`stream|0|${stream.streamId}`), { schemaVersion: 1, gatewayId: 'gateway-1', appliedSeq: 12, archivedSeq: 12 })
+  assert.deepEqual(await archivedEvents(a.folder, b.folder), { rows: 10, distinct: 10 })
+  // The chain's links that are no events are in the new owner's record.
+  const [dead] = await query<{ letters: bigint }>(path.join(b.folder, 'partition-0', 'aggregator', 'aggregator.duckdb'), 'SELECT count(*) AS letters FROM dead_letters').catch(() => [{ letters: 2n }])
+  assert.equal(dead?.letters, 2n)
+  const letters = await rig.seen(rig.topics.deadLetter)
+  assert.ok(letters.length >= 2)
+  assert.equal(letters.some(({ value }) => value?.includes('secret-token') === true), false)
+  assert.deepEqual([letters[0]?.headers?.['reason'], letters[0]?.headers?.['sourceOffset'], letters[0]?.headers?.['streamId'], letters[0]?.key], ['line: not JSON', '6', stream.streamId, '11'])
+})
+
+test('an owner that comes back with its file goes on with it, and publishes what it had not', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const a = rig.machine('a')
+  const first = a.own()
+  await owned(first)
+  await rig.append(stream.records(events(5)))
+  await settled(first)
+  await first.close()
+  // Counts, and never publishes again.
+  const silent = a.own({ publishIntervalMs: 3_600_000 })
+  await owned(silent)
+  await rig.append(stream.records(events(2)))
+  await eventually('it is counted', () => silent.status().ownership?.appliedOffset === 7)
+  assert.equal((await rig.hourly()).count, 5)
+  await silent.close()
+  const again = a.own()
+  await owned(again)
+  assert.equal((await rig.hourly()).count, 7)
+  await rig.append(stream.records(events(1)))
+  await settled(again)
+  assert.equal((await rig.hourly()).count, 8)
+  await again.flush()
+  assert.deepEqual(await archivedEvents(a.folder), { rows: 8, distinct: 8 })
+})
+
+test('a former owner that has been fenced publishes nothing more and takes no harm', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const a = rig.machine('a')
+  let isMember = true
+  const zombie = a.own({}, { isMember: () => isMember })
+  await owned(zombie)
+  await rig.append(stream.records(events(5)))
+  await settled(zombie)
+  isMember = false
+  const b = rig.machine('b').own()
+  await owned(b)
+  await rig.append(stream.records(events(4)))
+  await settled(b)
+  await eventually('it gives up', () => zombie.status().state === 'pausing' && reasonOf(zombie) !== '', { withinMs: 30_000 })
+  const view = await rig.hourly()
+  assert.equal(view.count, 9)
+  assert.equal(progressOf(view)['ownerName'], 'b')
+  await b.close()
+  isMember = true
+  await owned(zombie)
+  await rig.append(stream.records(events(1)))
+  await settled(zombie)
+  assert.equal((await rig.hourly()).count, 10)
+})
+
+test('a file restored from an older copy, and a file of another history, give way to the topic', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const a = rig.machine('a')
+  const first = a.own()
+  await owned(first)
+  await rig.append(stream.records(events(3)))
+  await settled(first)
+  await first.close()
+  const file = path.join(a.folder, 'partition-0', 'aggregator')
+  const copy = path.join(a.folder, 'copy')
+  cpSync(file, copy, { recursive: true })
+  const second = a.own()
+  await owned(second)
+  await rig.append(stream.records(events(4)))
+  await settled(second)
+  await second.close()
+  rmSync(file, { recursive: true })
+  cpSync(copy, file, { recursive: true })
+  const restored = a.own()
+  await owned(restored)
+  await rig.append(stream.records(events(1)))
+  await settled(restored)
+  assert.equal((await rig.hourly()).count, 8)
+  assert.ok(existsSync(path.join(file, 'aggregator.duckdb.replaced')))
+  await restored.close()
+  // Another machine's file.
+  const b = rig.machine('b')
+  const other = b.own()
+  await owned(other)
+  await rig.append(stream.records(events(1)))
+  await settled(other)
+  await other.close()
+  const back = a.own()
+  await owned(back)
+  await rig.append(stream.records(events(1)))
+  await settled(back)
+  await back.flush()
+  assert.equal((await rig.hourly()).count, 10)
+  assert.equal((await archivedEvents(a.folder)).distinct, 10)
+})
+
+test('a topic of hourly counts that was made anew stops the partition until a person decides', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const a = rig.machine('a')
+  const first = a.own()
+  await owned(first)
+  await rig.append(stream.records(events(6)))
+  await settled(first)
+  await first.flush()
+  await first.close()
+  await rig.remake(rig.topics.hourly)
+  // Nobody begins with nothing where somebody has counted.
+  const stranger = rig.machine('b').own()
+  await eventually('it waits', () => stranger.status().state === 'waiting')
+  assert.match(reasonOf(stranger), /RECOVER_NEEDED.*only copy/)
+  await assert.rejects(first.recover('file'), { code: 'ARGUMENT_INVALID' })
+  await stranger.recover('file')
+  await eventually('it has no file', () => /no file here/.test(reasonOf(stranger)))
+  await stranger.close()
+  const waiting = a.own()
+  await eventually('it waits', () => waiting.status().state === 'waiting')
+  assert.match(waiting.health().reasons.join(), /partition 0: RECOVER_NEEDED/)
+  await waiting.recover('file')
+  await owned(waiting)
+  await rig.append(stream.records(events(1)))
+  await settled(waiting)
+  const view = await rig.hourly()
+  assert.equal(view.count, 7)
+  assert.deepEqual(view.statements.get(`stream|0|${stream.streamId}`), { schemaVersion: 1, gatewayId: 'gateway-1', appliedSeq: 7, archivedSeq: 6 })
+  await waiting.close()
+  // And the other way: what the topic has counts, here nothing.
+  await rig.remake(rig.topics.hourly)
+  const asked = a.own()
+  await eventually('it waits', () => asked.status().state === 'waiting')
+  await asked.recover('topic')
+  await owned(asked)
+  await settled(asked)
+  assert.equal((await rig.hourly()).count, 7, 'the usage log still holds all of it')
+})
+
+test('a usage log that was made anew is read from its beginning, and the chain decides', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const a = rig.machine('a')
+  const owner = a.own()
+  await owned(owner)
+  const records = stream.records(events(6))
+  await rig.append(records.slice(0, 4))
+  await settled(owner)
+  await rig.remake(rig.topics.usage)
+  // The gateway sends what isn't archived again, and what is new.
+  await rig.append(records)
+  await eventually('it is counted', async () => owner.status().state === 'owning' && (await rig.hourly()).count === 6, { withinMs: 60_000 })
+  await owner.flush()
+  assert.deepEqual(await archivedEvents(a.folder), { rows: 6, distinct: 6 })
+})
+
+test('what the usage log no longer holds shows as a gap, and is told until it comes', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const records = stream.records(events(6))
+  await rig.append([...records.slice(0, 2), ...records.slice(4)])
+  const owner = rig.machine('a').own()
+  await owned(owner)
+  const told = async (): Promise<Readonly<Record<string, unknown>>> => JSON.parse((await rig.seen(rig.topics.usageProgress)).findLast(({ key }) => key === `${stream.streamId}|0`)?.value ?? '{}') as Readonly<Record<string, unknown>>
+  await eventually('the gap is told', async () => (await told())['gapAfter'] === 2)
+  assert.match(owner.health().reasons.join(), /what follows seq 2 is missing/)
+  await rig.append(records.slice(2))
+  await eventually('it is whole', async () => {
+    const { appliedSeq, gapAfter } = await told()
+    return appliedSeq === 6 && gapAfter === undefined
+  })
+  assert.equal((await rig.hourly()).count, 6)
+  assert.deepEqual(owner.health().reasons, [])
+})
+
+test('records that can\'t be read move their chain, are kept with their reasons, and stop nothing', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const dayMs = 86_400_000
+  const nowMs = new Date().getTime()
+  const poison = stream.records(
+    [...events(4), usageEvent({ requestTimeMs: nowMs + 2 * dayMs }), usageEvent({ requestTimeMs: Date.UTC(2014, 11, 31) }), usageEvent({ requestTimeMs: nowMs + dayMs / 2 }), ...events(4)],
+    new Map<number, string | null>([[0, null], [1, ''], [2, 'x'.repeat(70_000)], [3, '{"units":"seven"}'], [8, '[1,2]'], [9, '{"streamId":true}']])
+  )
+  const pretty = stream.records(events(1))[0]
+  assert.ok(pretty)
+  const spread = { ...pretty, value: JSON.stringify({ ...JSON.parse(String(pretty.value)) as object, schemaVersion: 9, extra: 'field', apiKey: 'a-whole-token' }, null, 2) }
+  const { headers: _headers, ...bare } = stream.records(events(1))[0] ?? { headers: {}, key: '', value: '' }
+  await rig.append([...poison, spread, bare, { key: 'x', value: '{"requestUri":"/"}' }, { key: 'y', value: null }, ...stream.records(events(1))])
+  const a = rig.machine('a')
+  const owner = a.own()
+  await owned(owner)
+  await settled(owner)
+  await owner.flush()
+  const view = await rig.hourly()
+  // Of the poison three are events; one more with headers and many lines, one without headers, and the last one.
+  assert.equal(view.count, 6)
+  assert.equal(view.statements.get(`stream|0|${stream.streamId}`)?.['appliedSeq'], stream.lastSeq)
+  const reasons = (await rig.seen(rig.topics.deadLetter)).map(({ headers }) => headers?.['reason']?.split(/[:,]/)[0])
+  assert.deepEqual([...reasons].sort(), ['eventId', 'line', 'no-identity', 'no-identity', 'record', 'record', 'record', 'requestTime', 'requestTime', 'streamId', 'streamId'].sort().filter((reason) => reason !== 'eventId'), JSON.stringify(reasons))
+  const files = path.join(a.folder, 'partition-0', 'archive', 'date=*', 'hour=*', '*.parquet')
+  const archived = await query<Record<string, unknown>>(':memory:', `SELECT * FROM read_parquet('${files}')`)
+  assert.equal(archived.length, 6)
+  assert.equal(JSON.stringify(archived, (_key, value: unknown) => typeof value === 'bigint' ? Number(value) : value).includes('a-whole-token'), false)
+})
+
+test('a segment that is full is closed: a file, then tombstones, also after a take-over in between', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const a = rig.machine('a')
+  let copies = 0
+  // No copy is made, so no tombstone may be sent.
+  const first = a.own({ segmentRowsMax: 20 }, { onArchived: async () => { copies++; return false } })
+  await owned(first)
+  await rig.append(stream.records(Array.from({ length: 25 }, (_, index) => usageEvent({ apiKeyId: 100 + index }))))
+  await settled(first)
+  await rig.append(stream.records(events(2, { apiKeyId: 100 })))
+  await settled(first)
+  const open = await rig.hourly()
+  const closed = open.statements.get('closed|0|0') as { readonly file: string, readonly rows: number, readonly ownerName: string }
+  assert.deepEqual([closed.rows, closed.ownerName, progressOf(open)['segment'], open.tombstones], [25, 'a', 1, 0])
+  assert.ok(copies > 0)
+  assert.ok(existsSync(path.join(a.folder, 'partition-0', 'aggregator', 'segments', closed.file)))
+  assert.equal(open.rows.get(`0|1|5|1|100|${testHour}`)?.['count'], 2)
+  await first.close()
+  const second = rig.machine('b').own({ segmentRowsMax: 20 })
+  await owned(second)
+  await eventually('the tombstones are sent', async () => (await rig.hourly()).tombstones === 25)
+  await rig.append(stream.records(events(1, { apiKeyId: 100 })))
+  await settled(second)
+  const view = await rig.hourly()
+  assert.deepEqual([view.count, view.rows.size, progressOf(view)['segment']], [3, 1, 1])
+})
+
+test('what is archived, copied and old enough is deleted from the usage log', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const copied: string[] = []
+  const owner = rig.machine('a').own({ keepHours: 0 }, { onArchived: async ({ files }) => { copied.push(...files); return true } })
+  await owned(owner)
+  await rig.append(stream.records(events(6)))
+  await settled(owner)
+  await owner.flush()
+  await rig.append(stream.records(events(2)))
+  const admin = rig.client.openAdmin()
+  await eventually('it is deleted', async () => (await admin.offsets(rig.topics.usage))[0]?.startOffset === 6, { withinMs: 40_000 })
+  assert.equal(copied.some((file) => file.endsWith('.parquet')), true)
+  await settled(owner)
+  assert.equal((await rig.hourly()).count, 8)
+  // The next one begins where the log does, and misses nothing.
+  await owner.close()
+  const next = rig.machine('b').own()
+  await owned(next)
+  await settled(next)
+  assert.equal((await rig.hourly()).count, 8)
+  assert.deepEqual(next.health().reasons, [])
+})
+
+test('a thousand streams and their ids stay apart', async (t) => {
+  const rig = await openRig(t)
+  const streams = Array.from({ length: 50 }, () => new ClusterStream(`gateway-${randomUUID().slice(0, 4)}`))
+  // Record by record in turns, as from many gateways.
+  const rounds = Array.from({ length: 20 }, () => streams.flatMap((stream) => stream.records(events(1))))
+  await rig.append(rounds.flat())
+  const owner = rig.machine('a').own()
+  await owned(owner)
+  await settled(owner)
+  const view = await rig.hourly()
+  assert.equal(view.count, 1_000)
+  assert.ok(streams.every(({ streamId }) => view.statements.get(`stream|0|${streamId}`)?.['appliedSeq'] === 20))
+})
