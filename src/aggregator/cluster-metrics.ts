@@ -1,7 +1,12 @@
 // Metrics of an aggregator of a cluster, beside those that every aggregator has.
 import { counter, gauge, histogram } from '../platform/metrics.ts'
 import type { openMetrics } from '../platform/metrics.ts'
-import type { PartitionStatus } from './owner.ts'
+
+/** What is measured of a partition. */
+export interface MeasuredPartition {
+  readonly state: string
+  readonly ownership: { readonly lag: number | undefined, readonly revision: number, readonly publishedRevision: number } | undefined
+}
 
 export interface ClusterMetrics {
   readonly takeOvers: ReturnType<typeof counter>
@@ -11,7 +16,7 @@ export interface ClusterMetrics {
   readonly publishSeconds: ReturnType<typeof histogram>
   readonly usageDeadLetters: ReturnType<typeof counter>
   readonly malformedHourly: ReturnType<typeof counter>
-  readonly measure: (partitions: readonly PartitionStatus[]) => void
+  readonly measure: (partitions: readonly MeasuredPartition[]) => void
 }
 
 export function openClusterMetrics (registry: ReturnType<typeof openMetrics>): ClusterMetrics {

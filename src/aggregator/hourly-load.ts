@@ -23,8 +23,8 @@ export interface HourlyLoaderParts {
 }
 
 /** Records put together before they go to DuckDB. */
-const pieceRecordsMax = 50_000
-const pieceBytesMax = 16 * 2 ** 20
+const pieceRecordsMax = 20_000
+const pieceBytesMax = 8 * 2 ** 20
 
 interface RowPiece { readonly lines: Map<string, string>, readonly removed: Map<string, readonly number[]> }
 

@@ -44,7 +44,7 @@ export interface ClusterBilling {
 }
 
 /** Read at a time of all partitions together, as it comes from the brokers. */
-const readBytesMax = 16 * 2 ** 20
+const readBytesMax = 8 * 2 ** 20
 const readBytesMin = 64 * 2 ** 10
 const readWaitMs = 1_000
 const followIntervalMs = 100
@@ -108,7 +108,8 @@ function healthOf ({ ledger, partitions, follower, saying }: { readonly ledger: 
   const reasons = [
     ...ledger.isReady() && waiting.length === 0 ? [] : [`the ledger is still reading the hourly counts${waiting.length === 0 ? '' : ` of partitions ${waiting.join(', ')}`}`],
     ...follower.problems().map((each) => `the ledger can't follow the hourly counts of partition ${each.partition}: ${each.problem}`),
-    ...problem === undefined ? [] : [`what the gateways say can't be read: ${problem}`]
+    ...problem === undefined ? [] : [`what the gateways say can't be read: ${problem}`],
+    ...saying.hasCaughtUp() || problem !== undefined ? [] : ['what the gateways say is still being read']
   ]
   return { isReady: reasons.length === 0, reasons }
 }

@@ -20,6 +20,8 @@ export interface FollowGatewaysOptions {
 export interface GatewaysFollower {
   /** The end that could be seen was reached, and nothing has failed since. */
   readonly isCurrent: () => boolean
+  /** It was reached once since the start. */
+  readonly hasCaughtUp: () => boolean
   readonly problem: () => string | undefined
   /** What is said from here on is newer than now. */
   readonly nextOffset: () => number
@@ -32,6 +34,7 @@ export function followGateways ({ book, topicId, openReader, log, bytesMax, wait
   let offset = 0
   let endOffset = 0
   let isCurrent = false
+  let hasCaughtUp = false
   let problem: string | undefined
 
   /** What is known is of another topic, or of one that has lost its end. */
@@ -51,6 +54,7 @@ export function followGateways ({ book, topicId, openReader, log, bytesMax, wait
     offset = result.nextOffset
     endOffset = result.endOffset
     isCurrent = offset >= endOffset
+    hasCaughtUp ||= isCurrent
     if (problem !== undefined) log.info('what the gateways say is read again')
     problem = undefined
   }
@@ -79,6 +83,7 @@ export function followGateways ({ book, topicId, openReader, log, bytesMax, wait
   const running = run()
   return {
     isCurrent: () => isCurrent,
+    hasCaughtUp: () => hasCaughtUp,
     problem: () => problem,
     nextOffset: () => endOffset,
     stop: async () => {

@@ -49,7 +49,7 @@ const importRegistry = commandOf({
   summary: 'Adds what a file of `tollgate registry export` holds. Doing it again changes nothing; what is revoked stays revoked.',
   positionals: [filePositional('What to read.')],
   options: { json: jsonOption, config: configOption },
-  details: 'A member or key that is here as another one stops the import with its line: nothing behind that line was added.'
+  details: 'A member or key that is here as another one stops the import and is named with its line; what stands before it was added.'
 }, async (given, context) => {
   const config = configOf(given, context)
   const file = fileOf(given)

@@ -42,3 +42,11 @@ export function pathText (path: Path): string {
 export function parsePath (text: string): Path {
   return text.split(/[.[\]]+/).filter((step) => step !== '').map((step) => /^\d+$/.test(step) ? Number(step) : step)
 }
+
+/** What a rule about several settings is given. */
+export interface Checked {
+  readonly report: Report
+  readonly warn: (sentence: string) => void
+  /** False when a problem was found at this path or below: rules that read it have nothing to judge then. */
+  readonly isSound: (path: Path) => boolean
+}

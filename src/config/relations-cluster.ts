@@ -1,7 +1,7 @@
 // How the settings of a cluster must fit together: each rule with the sentence that says why.
 import { roles as allRoles } from './role.ts'
 import type { Role } from './role.ts'
-import type { Checked } from './relations.ts'
+import type { Checked } from './problem.ts'
 import type { Config } from './schema.ts'
 import { fileProblem } from './secret-file.ts'
 

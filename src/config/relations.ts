@@ -3,18 +3,11 @@ import { gradeTypes } from '../domain/usage-event.ts'
 import { eventBytesTypical, eventFrameBytesMax, framePartitionBytes, journalSegmentsMin, memoryShareMax, segmentUnitBytes } from './limits.ts'
 import type { Machine } from './machine.ts'
 import { checkCluster } from './relations-cluster.ts'
-import type { Path, Report } from './problem.ts'
+import type { Checked } from './problem.ts'
 import type { Role } from './role.ts'
 import type { Config } from './schema.ts'
 import { fileProblem } from './secret-file.ts'
 import { formatSize, roundSize } from './size-text.ts'
-
-export interface Checked {
-  readonly report: Report
-  readonly warn: (sentence: string) => void
-  /** False when a problem was found at this path or below: rules that read it have nothing to judge then. */
-  readonly isSound: (path: Path) => boolean
-}
 
 export interface RelationOptions { readonly roles: readonly Role[], readonly machine: Machine, readonly checked: Checked }
 

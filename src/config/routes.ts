@@ -4,7 +4,7 @@ import { compilePattern, compileRewrite } from '../domain/route-pattern.ts'
 import type { PathPattern } from '../domain/route-pattern.ts'
 import { nearestName } from '../domain/suggest.ts'
 import type { Path } from './problem.ts'
-import type { Checked } from './relations.ts'
+import type { Checked } from './problem.ts'
 import type { Config, RouteConfig } from './schema.ts'
 
 /** Each route that is sound by itself. */

@@ -84,7 +84,7 @@ export const operatorErrors = {
   JOURNAL_TOO_NEW: 'a newer Tollgate wrote this journal: run that version',
   KAFKA_UNREACHABLE: 'look at the brokers and the network between: it is tried again by itself for as long as the program runs',
   KAFKA_REFUSED: 'the brokers are there and say no: correct what the message names, in the topic\'s settings or in the brokers\'',
-  KAFKA_DENIED: 'correct `kafka.sasl` and `kafka.tls`, or give the user its rights in the brokers: docs/operations.md lists what each role needs',
+  KAFKA_DENIED: 'correct `kafka.sasl` and `kafka.tls`, or give the user in the brokers the right that the message names',
   KAFKA_FENCED: 'nothing, where another aggregator has taken the partition over; if it goes on, see whether two clusters share one `kafka.topicPrefix`',
   KAFKA_OUT_OF_RANGE: 'records that should be read are no longer kept, or are lost: `tollgate verify` shows what is affected; take retention off the topic (`tollgate topics check`)',
   KAFKA_TOPIC_GONE: 'see who deleted the topic; `tollgate topics create` makes it anew, and what it held is sent again from the journals as far as they have it',

@@ -58,7 +58,7 @@ export function openCluster (options: KafkaOptions): Cluster {
   }
   const askAt = async <Response>(address: Address, request: (connection: Connection) => Promise<Response>, timeoutMs: number): Promise<Response> => {
     const where = nameOf(address)
-    if (isClosed) throw new RequestFailure('refused', `${where}: the connections are closed`)
+    if (isClosed) throw closedFailure(where)
     let connection: Connection | undefined
     try {
       connection = await connect(address)
@@ -74,9 +74,9 @@ export function openCluster (options: KafkaOptions): Cluster {
           destroy(connection)
         }
       }
-      if (isClosed) throw new RequestFailure('refused', `${where}: the connections are closed`)
+      if (isClosed) throw closedFailure(where)
       const failure = failureOf(error, where)
-      if (connection === undefined || proven.has(connection) || failure.brokerCode !== '' || !failure.message.endsWith('Connection closed')) throw failure
+      if ((connection !== undefined && proven.has(connection)) || failure.brokerCode !== '' || !failure.message.endsWith('Connection closed')) throw failure
       // A listener for others than us just hangs up.
       throw new RequestFailure('again', `${failure.message} before the first answer: see whether kafka.tls and kafka.sasl are what this port wants`, { cause: error })
     }
@@ -166,6 +166,9 @@ async function answered<Response> (work: Promise<Response>, timeoutMs: number): 
 }
 
 function isUnknown (code: number): boolean { return code === 3 || code === 100 }
+
+/** Whoever closes doesn't want to try again. */
+function closedFailure (where: string): RequestFailure { return new RequestFailure('lost', `${where}: the connections are closed`) }
 
 function destroy (connection: Connection): void { (connection.socket as Connection['socket'] | undefined)?.destroy() }
 

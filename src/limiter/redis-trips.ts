@@ -38,7 +38,8 @@ interface Trip { readonly asks: readonly Ask[], timer: Timer | undefined, isOver
 const bucketsMax = 256
 const probePeriodMs = 200
 const probesInTime = 2
-const openWithinMs = 2_000
+/** Workers start one after the other. */
+const openWithinMs = 500
 /** Of the question that is asked in local mode: a bucket of nobody's that is full again at once. It writes, as takes do. */
 const probeArguments = ['0', '1', '1', '0'] as const
 

@@ -55,7 +55,7 @@ interface Price {
   share: { readonly count: number, readonly limit: GcraLimit, readonly costNs: bigint }
 }
 
-/** Resolves when Redis has answered, or after two seconds in local mode. @throws RangeError from `take` for limits or tokens that configuration should have refused */
+/** Resolves when Redis has answered, or after half a second in local mode. @throws RangeError from `take` for limits or tokens that configuration should have refused */
 export async function openRedisLimiter (options: RedisLimiterOptions): Promise<RedisLimiter> {
   const limiter = new LimiterOnRedis(options)
   await limiter.begin()

@@ -184,7 +184,7 @@ export class RedisLink {
 
 /** Wrong user or password, or a command, key or channel that the user may not use. */
 export function isDenied (error: unknown): boolean {
-  return error instanceof ErrorReply && /^(?:NOAUTH|WRONGPASS|NOPERM)\b|^ERR AUTH|NOPERM/.test(error.message)
+  return error instanceof ErrorReply && /^(?:NOAUTH|WRONGPASS|NOPERM)\b|^ERR AUTH|NOPERM|The user executing the script can't/.test(error.message)
 }
 
 /** An error that Redis gave to a command that it could have carried out: out of memory, read only, still loading. */

@@ -67,7 +67,7 @@ export class MirrorRead {
     this.fullReads++
     const position = await commands.position()
     const epoch = position.epoch ?? ''
-    if (known !== undefined && known.epoch !== epoch) log.warn({ before: known.epoch, now: epoch }, 'the registry in Redis is another one than before, or was emptied: it is read as a whole; what is revoked stays revoked')
+    if (known !== undefined && known.epoch !== '' && known.epoch !== epoch) log.warn({ before: known.epoch, now: epoch }, 'the registry in Redis is another one than before, or was emptied: it is read as a whole; what is revoked stays revoked')
     this.#takeNumbers(position)
     const seen: Seen = { members: new Set(), keys: new Set() }
     let last = 0

@@ -55,7 +55,7 @@ export interface KeyRecord { readonly kind: 'key', readonly apiKeyId: number, re
 /** `next`: ask for the page after this one with it; undefined at the end. */
 export interface RecordPage { readonly records: readonly RegistryRecord[], readonly next: string | undefined }
 
-/** `problem`: the record that could not be taken, and nothing behind it was. */
+/** `problem`: the first record that could not be taken. All before it were, and perhaps some behind it. */
 export interface Imported {
   readonly added: number
   /** Was here already. */

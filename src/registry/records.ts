@@ -5,7 +5,7 @@ import type { KeyRecord, MemberRecord, RegistryRecord } from './port.ts'
 import { isName } from './rules.ts'
 
 /** Of one page of an export. */
-export const pageRecordsMax = 200
+export const pageRecordsMax = 1_000
 
 type Check = (value: unknown) => boolean
 const id: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 1

@@ -76,7 +76,7 @@ export class RegistryEntities {
     try {
       return (JSON.parse(text) as readonly (readonly [unknown, unknown])[]).map(([issuedFromS, overlapUntilMs]) => {
         const record = readRecord({ kind: 'rotated', apiKeyId, issuedFromS, overlapUntilMs })
-        if (typeof record === 'string' || record.kind !== 'rotated') throw new Error(String(record))
+        if (typeof record === 'string' || record.kind !== 'rotated') throw new Error(typeof record === 'string' ? record : 'is no rotation')
         return { issuedFromS: record.issuedFromS, overlapUntilMs: record.overlapUntilMs }
       })
     } catch (error) {

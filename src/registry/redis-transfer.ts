@@ -12,7 +12,8 @@ import { keysMax, membersMax } from './rules.ts'
 
 const phases = ['issued', 'members', 'keys', 'refusals'] as const
 type Phase = typeof phases[number]
-const attemptsMax = 16
+const attemptsMax = 64
+const togetherMax = 100
 
 export async function exportFromRedis (commands: RegistryCommands, cursor = 'issued 0'): Promise<RecordPage> {
   const [phase, afterText] = cursor.split(' ') as [Phase, string]
@@ -54,18 +55,27 @@ function refusalsOf ({ apiKeyId, revokedAtMs, rotations }: KeyStateInRedis): Reg
   ]
 }
 
+/** Records of one kind that stand together go together: they don't need each other, and a round trip for each would take long. */
 export async function importIntoRedis (commands: RegistryCommands, records: readonly RegistryRecord[], nowMs: number): Promise<Imported> {
   let [added, same] = [0, 0]
-  for (const [index, record] of records.entries()) {
-    try {
-      if (await takeRecord(commands, record, nowMs)) added++
+  for (let from = 0; from < records.length;) {
+    let to = from + 1
+    while (to < records.length && to - from < togetherMax && records[to]?.kind === records[from]?.kind) to++
+    const outcomes = await Promise.allSettled(records.slice(from, to).map((record) => takeRecord(commands, record, nowMs)))
+    for (const [index, outcome] of outcomes.entries()) {
+      if (outcome.status === 'rejected') return { added, same, problem: problemOf(outcome.reason, from + index) }
+      if (outcome.value) added++
       else same++
-    } catch (error) {
-      if (!(error instanceof TollgateError) || error.code.startsWith('REDIS_')) throw error
-      return { added, same, problem: { index, code: error.code, message: error.message } }
     }
+    from = to
   }
   return { added, same }
+}
+
+/** @throws whatever isn't the record's own fault */
+function problemOf (error: unknown, index: number): NonNullable<Imported['problem']> {
+  if (!(error instanceof TollgateError) || error.code.startsWith('REDIS_')) throw error
+  return { index, code: error.code, message: error.message }
 }
 
 /** True when it wasn't there. @throws TollgateError */

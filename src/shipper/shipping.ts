@@ -148,6 +148,7 @@ export class Shipping {
     this.#parts.state.trimBelow = below
     const isKept = (streamId: string): boolean => this.index.hasStream(streamId)
     this.survey.trimmed(below)
+    this.statements.keepOnly(isKept)
     this.progress.keepOnly(isKept)
     for (const lane of this.lanes.values()) lane.forget(isKept)
     for (const watch of this.#watches.values()) watch.keepOnly(isKept)

@@ -3,7 +3,8 @@
 // hours, not of seconds. A mark covers seqs by number, so it may be said before its events are shipped: whoever calls an hour
 // complete waits until they are counted. It is never said before the journal holds it.
 //
-// Open streams are said before ended ones: a gateway whose new stream is not known yet must not look as if it had ended.
+// Open streams are said before ended ones, and later ones before earlier: a gateway with a stream that is not known yet must
+// not look as if it had ended.
 import type { RecordOut } from '../kafka/port.ts'
 import type { Logger } from '../platform/logger.ts'
 import { encodeHourMark, encodeMark } from '../usage-log/gateway-progress.ts'
@@ -30,7 +31,10 @@ export class Statements {
   /** Our own newest stream has been acknowledged: its hello is through. */
   isOwnSaid = false
   #unsaid = new Map<string, Unsaid>()
+  #begins = 1
   readonly #published = new Map<string, number>()
+  /** In which order streams began; the oldest ones began before the journal's first frame. */
+  readonly #begun = new Map<string, number>()
   readonly #log: Logger
 
   constructor (log: Logger) { this.#log = log }
@@ -44,8 +48,11 @@ export class Statements {
     return count
   }
 
+  /** The stream is being written: it begins, or goes on in a new segment. */
   began (streamId: string): void {
+    if (streamId === this.ownStreamId) return
     this.ownStreamId = streamId
+    this.#begun.set(streamId, this.#begins++)
     this.isOwnSaid = false
   }
 
@@ -74,7 +81,11 @@ export class Statements {
     const streams = new Map<string, Unsaid>()
     let upTo = statementCount
     for (const [streamId, unsaid] of this.#unsaid) {
-      if (streamId === this.ownStreamId && unsaid.mark.state === 'closed' && !mayEnd) { upTo = this.saidUpTo; continue }
+      if (streamId === this.ownStreamId && unsaid.mark.state === 'closed' && !mayEnd) {
+        upTo = this.saidUpTo
+        if (!this.isOwnSaid || unsaid.hours.size > 0) streams.set(streamId, this.#stillOpen(unsaid))
+        continue
+      }
       this.#unsaid.delete(streamId)
       if (!this.#isTakenBack(unsaid.mark)) streams.set(streamId, unsaid)
     }
@@ -82,7 +93,8 @@ export class Statements {
       this.saidUpTo = Math.max(this.saidUpTo, upTo)
       return undefined
     }
-    const ordered = [...streams.values()].sort((a, b) => Number(a.mark.state !== 'open') - Number(b.mark.state !== 'open'))
+    const begun = ({ mark: { streamId } }: Unsaid): number => this.#begun.get(streamId) ?? 0
+    const ordered = [...streams.values()].sort((a, b) => Number(a.mark.state !== 'open') - Number(b.mark.state !== 'open') || begun(b) - begun(a))
     const records = ordered.flatMap(({ mark, hours }) => [
       ...[...hours.values()].map((hour) => encodeHourMark({ gatewayId: mark.gatewayId, streamId: mark.streamId, ...hour })),
       encodeMark(mark)
@@ -100,6 +112,17 @@ export class Statements {
     const newer = this.#unsaid
     this.#unsaid = new Map(streams)
     for (const { mark, hours } of newer.values()) this.take(mark, [...hours.values()])
+  }
+
+  keepOnly (isKept: (streamId: string) => boolean): void {
+    for (const streamId of this.#published.keys()) if (!isKept(streamId)) this.#published.delete(streamId)
+    for (const streamId of this.#begun.keys()) if (!isKept(streamId)) this.#begun.delete(streamId)
+  }
+
+  /** Its end waits for its events. But it is said that there is such a stream: else the ends of others could be all that is known. */
+  #stillOpen ({ mark, hours }: Unsaid): Unsaid {
+    this.#unsaid.set(mark.streamId, { mark, hours: new Map() })
+    return { mark: { ...mark, state: 'open' }, hours }
   }
 
   #isTakenBack ({ streamId, seq, state }: StreamMark): boolean {

@@ -119,7 +119,7 @@ export class Survey {
     this.#watermarkMs = Math.max(this.#watermarkMs, watermarkMs)
     index.addStatement(streamId, this.statementCount)
     statements.take({ streamId, gatewayId, seq: firstSeq, watermarkMs, state, lastSeqs: this.lastSeqs.of(streamId) }, hours.map(hourMark))
-    if (header.type === 'open') statements.began(streamId)
+    if (header.type === 'open' || header.type === 'continue') statements.began(streamId)
   }
 
   #takeVoid (header: FrameHeader, body: VoidBody): void {

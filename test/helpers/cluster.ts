@@ -51,6 +51,8 @@ export class ClusterNode {
   readonly port: number
   readonly privatePort: number
   readonly operatorPort: number
+  /** Of the listener that its role doesn't have. */
+  readonly unusedPort: number
   /** Set while it runs. */
   program: Program | undefined
 
@@ -58,7 +60,7 @@ export class ClusterNode {
     this.name = name
     this.role = role
     this.folder = folder
-    ;[this.port, this.privatePort, this.operatorPort] = ports as [number, number, number]
+    ;[this.port, this.privatePort, this.operatorPort, this.unusedPort] = ports as [number, number, number, number]
   }
 
   get configFile (): string { return path.join(this.folder, 'tollgate.yaml') }
@@ -115,7 +117,7 @@ export interface Cluster {
   readonly killAll: () => Promise<void>
 }
 
-const portsPerNode = 3
+const portsPerNode = 4
 
 /** Writes every node's files and makes the topics; starts nothing. */
 export async function makeCluster (setup: ClusterSetup): Promise<Cluster> {
@@ -157,7 +159,7 @@ gatewayId: ${node.name}
 kafka: ${copies}brokers: [${brokers.map((broker) => JSON.stringify(broker)).join(', ')}] }
 ${redis === undefined ? '' : `redis: { host: 127.0.0.1, port: ${setup.redisPortOf?.(node.name) ?? redis.port} }\n`}usageLog: { partitions: ${setup.partitions} }
 gateway:
-  listen: { host: 127.0.0.1, port: ${node.port} }
+  listen: { host: 127.0.0.1, port: ${node.role === 'billing' ? node.unusedPort : node.port} }
   upstreams:
     main: { url: "${setup.upstreamUrl}" }
   routes:
@@ -170,7 +172,7 @@ grades:
   GRADE_PREMIUM: { ratePerS: 1000000, burst: 1000000 }
 aggregators: [${files(aggregators)}]
 billing:
-  listen: { host: 127.0.0.1, port: ${node.port} }
+  listen: { host: 127.0.0.1, port: ${node.role === 'billing' ? node.port : node.unusedPort} }
   privateListen: { host: 127.0.0.1, port: ${node.privatePort} }
   priceBookFile: prices.yaml
   memberSecretFile: member.secret

@@ -114,12 +114,16 @@ export async function owned (owner: PartitionOwner): Promise<void> {
   await eventually(`${owner.partition} is owned, it is ${owner.status().state}: ${owner.status().reason ?? ''}`, () => owner.status().state === 'owning', { withinMs: 60_000 })
 }
 
-/** Everything that was read is counted and published. */
-export async function settled (owner: PartitionOwner): Promise<void> {
-  await eventually('the owner has published all that it read', () => {
-    const { ownership } = owner.status()
-    return ownership?.lag === 0 && ownership.publishedRevision === ownership.revision
-  }, { withinMs: 60_000 })
+/** Everything that the usage log holds is counted and published. */
+export async function settled ({ kafka, topics }: OwnerRig, owner: PartitionOwner): Promise<void> {
+  const admin = kafka.openAdmin()
+  try {
+    await eventually('the owner has published all that the usage log holds', async () => {
+      const [offsets] = await admin.offsets(topics.usage)
+      const { ownership } = owner.status()
+      return ownership?.lag === 0 && ownership.appliedOffset >= (offsets?.endOffset ?? Infinity) && ownership.publishedRevision === ownership.revision
+    }, { withinMs: 60_000 })
+  } finally { await admin.close() }
 }
 
 /** A topic record as any client sees it. */

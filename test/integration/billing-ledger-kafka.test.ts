@@ -17,7 +17,7 @@ import { startKafka } from '../services/kafka.ts'
 const kafka = await startKafka(undefined)
 after(() => kafka.close())
 
-async function openWorld (t: TestContext, { partitions = 1, topicPartitions = partitions } = {}): Promise<BillingWorld> {
+async function openWorld (t: TestContext, { partitions = 1, topicPartitions = partitions }: { readonly partitions?: number, readonly topicPartitions?: number } = {}): Promise<BillingWorld> {
   const world = new BillingWorld(t, kafka, partitions)
   await world.makeTopics(topicPartitions)
   return world
@@ -176,7 +176,7 @@ test('what is not committed is not there, and an aborted transaction never was',
   t.after(() => producer.disconnect())
   const transaction = await producer.transaction()
   const { key, value } = rowRecord({ count: 99 })
-  await transaction.send({ topic: hourly, messages: [{ key, value: value as string, partition: 0 }] })
+  await transaction.send({ topic: hourly, messages: [{ key, value: value, partition: 0 }] })
   await transaction.abort()
   await world.publish(0, [rowRecord({ memberId: 2, count: 1 })])
   await hasCount(billing, 2)

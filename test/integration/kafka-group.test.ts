@@ -4,6 +4,8 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { openKafka } from '../../src/kafka/client.ts'
+import { openCluster } from '../../src/kafka/cluster.ts'
+import { joinGroup } from '../../src/kafka/group.ts'
 import type { GroupMembership } from '../../src/kafka/port.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { startKafka, uniquePrefix } from '../services/kafka.ts'
@@ -82,18 +84,23 @@ test('who can\'t reach the coordinator for the session\'s time has nothing any m
   assert.ok(a.failures.length > 0, 'it was said')
 })
 
-test('a member that dies without a word is replaced after the session\'s time', async (t) => {
+test('a member that dies without a word is replaced after the session\'s time; Kafka\'s own tools see who is there', async (t) => {
   const { join, topic } = await groupOf(t, 4)
-  const a = join('a')
-  await dealtOut([a], 4)
-  const consumer = kafka.independent('silent').admin()
-  await consumer.connect()
-  t.after(() => consumer.disconnect())
+  const cluster = openCluster(kafka.options('dying'))
+  const dying: (readonly number[])[] = []
+  const membership = joinGroup(cluster, { groupId: `${topic}-group`, topic, memberName: 'dying', sessionTimeoutMs: 3_000, heartbeatMs: 250, onAssigned: (own) => { dying.push(own) }, onFailure: () => undefined })
+  t.after(() => membership.leave())
   const b = join('b')
-  await dealtOut([a, b], 4)
-  const { groups: [described] } = await consumer.describeGroups([`${topic}-group`])
-  assert.equal(described?.members.length, 2, 'Kafka\'s own tools see the members')
-  assert.equal(described.protocolType, 'consumer')
+  await eventually('both have their share', () => dying.at(-1)?.length === 2 && b.now().length === 2)
+  const admin = kafka.independent().admin()
+  await admin.connect()
+  t.after(() => admin.disconnect())
+  const { groups: [described] } = await admin.describeGroups([`${topic}-group`])
+  assert.deepEqual([described?.members.length, described?.protocolType, described?.protocol], [2, 'consumer', 'tollgate-by-name'])
+  const startedMs = performance.now()
+  cluster.close()
+  await dealtOut([b], 4)
+  assert.ok(performance.now() - startedMs > 1_000, 'it was waited for')
 })
 
 test('a topic that is not there yet is waited for', async (t) => {

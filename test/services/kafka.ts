@@ -27,12 +27,13 @@ import kafkajs from 'kafkajs'
 import type { Kafka, KafkaConfig } from 'kafkajs'
 import type { KafkaOptions, TopicSpec } from '../../src/kafka/port.ts'
 import { openBroker } from './kafka/broker.ts'
-import type { Broker } from './kafka/broker.ts'
+import type { Broker, BrokerLink } from './kafka/broker.ts'
 import { makeCertificates } from './kafka/certificates.ts'
 import type { Certificates } from './kafka/certificates.ts'
 import { cutPartition } from './kafka/cut.ts'
 import { kafkaJars } from './kafka/jars.ts'
 import { holdPorts } from './kafka/ports.ts'
+import { prepareKafka } from './kafka/prepare.ts'
 
 const { CompressionCodecs, CompressionTypes, logLevel } = kafkajs
 // kafkajs leaves all but gzip to its users.
@@ -49,8 +50,12 @@ export interface KafkaSetup {
   readonly sasl?: boolean
   /** Left out: a temporary one, removed at the end. One that holds a cluster already is started as it is. */
   readonly folder?: string
+  /** For measurements: Java compiles as well as it can, which costs seconds of processor time at each start. */
+  readonly isLongLived?: boolean
   /** More lines of the brokers' server.properties. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Ways to the brokers through proxies. */
+  readonly links?: readonly BrokerLink[]
 }
 
 export interface RunningKafka {
@@ -85,6 +90,8 @@ export function uniquePrefix (): string { return `test-${randomBytes(4).toString
 export async function startKafka (t?: TestContext, setup: KafkaSetup = {}): Promise<RunningKafka> {
   const count = setup.brokers ?? 1
   const classPath = await kafkaJars()
+  const prepared = await prepareKafka(classPath)
+  const javaOptions = [...prepared.javaOptions, ...(setup.isLongLived === true ? [] : ['-XX:TieredStopAtLevel=1'])]
   const ports = await holdPorts(setup.basePort)
   const folder = setup.folder ?? await mkdtemp(path.join(tmpdir(), 'tollgate-kafka-'))
   await mkdir(folder, { recursive: true })
@@ -96,9 +103,12 @@ export async function startKafka (t?: TestContext, setup: KafkaSetup = {}): Prom
     basePort: ports.base,
     folder,
     classPath,
+    javaOptions,
+    template: prepared.template,
     ...(certificates === undefined ? {} : { certificates }),
     ...(user === undefined ? {} : { user }),
-    settings: setup.settings ?? {}
+    settings: setup.settings ?? {},
+    ...(setup.links === undefined ? {} : { links: setup.links })
   }))
   const close = async (): Promise<void> => {
     await Promise.all(nodes.map((node) => node.kill()))

@@ -46,7 +46,7 @@ export interface RedisServer {
 /** Ends with the test, or with the file whose `after` hook is given. */
 export async function startRedis (t: { readonly after: (end: () => Promise<void>) => void }, options: RedisServerOptions = {}): Promise<RedisServer> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tollgate-redis-'))
-  const port = options.port ?? (await freePorts(1))[0] as number
+  const port = options.port ?? (await freePorts(1))[0] ?? 0
   const ca = options.tls === true ? makeCertificates(folder) : undefined
   if (options.acl !== undefined) writeFileSync(path.join(folder, 'users.acl'), options.acl.map((line) => `${line}\n`).join(''))
   let child: ChildProcess | undefined

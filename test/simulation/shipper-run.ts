@@ -37,6 +37,7 @@ class Run {
   readonly shipper: SimulatedShipper
   readonly #random: () => number
   readonly #options: ShipperRunOptions
+  #muteSays = 0
 
   constructor (options: ShipperRunOptions) {
     this.#options = options
@@ -80,9 +81,15 @@ class Run {
     else if (draw < 0.80) shipper.settle(this.#options.hasSendFaults ? sendFaults : noFaults)
     else if (draw < 0.84) shipper.open()
     else if (draw < 0.87) { shipper.hear(this.#partition()); shipper.tick() }
-    else if (draw < 0.90) shipper.say(this.#options.hasSendFaults && this.#random() < 0.2)
+    else if (draw < 0.90) this.#say()
     else if (draw < 0.96) this.#count()
     else this.#disturb(this.#random())
+  }
+
+  /** Statements may fail for long, while events get through. */
+  #say (): void {
+    this.#muteSays = Math.max(this.#muteSays - 1, 0)
+    this.shipper.say(this.#muteSays > 0 || (this.#options.hasSendFaults && this.#random() < 0.2))
   }
 
   #partition (): number { return Math.floor(this.#random() * this.#options.partitions) }
@@ -107,6 +114,7 @@ class Run {
     if (draw < 0.15 && hasLosses) { const share = this.#random(); for (const partition of cluster.partitions) partition.cut(share) }
     else if (draw < 0.3 && hasLosses) cluster.at(this.#partition()).restore()
     else if (draw < 0.4 && hasSendFaults) shipper.blocked.set(this.#partition(), 1 + Math.floor(this.#random() * 12))
+    else if (draw < 0.45 && hasSendFaults) this.#muteSays = 1 + Math.floor(this.#random() * 40)
     else if (draw < 0.55 && hasSendFaults) for (const { partition, records } of cluster.straying.splice(0, 1)) cluster.at(partition).append(records)
     else if (draw < 0.60 && hasDeaths) machine.disk.cutIn = 1 + Math.floor(this.#random() * 40)
     else if (draw < 0.64 && hasDeaths) this.#die('kill')
@@ -152,9 +160,14 @@ class Run {
     for (const { partition, records } of cluster.straying.splice(0)) cluster.at(partition).append(records)
     if (!machine.isUp) machine.boot()
     if (shipper.shipping === undefined) shipper.start()
+    this.#busyEnd()
     for (let turn = 0; turn < 60 && machine.inFlight > 0; turn++) this.#serve()
     assert.equal(machine.inFlight, 0, 'requests were never settled')
     machine.journal?.close()
+    if (this.#options.hasSendFaults) shipper.say(true)
+    // The last that Kafka forgets: nothing comes after it that would show the gap.
+    for (let turn = 0; turn < 40; turn++) this.#ship(noFaults)
+    if (this.#options.hasLosses) for (const partition of cluster.partitions) partition.cut(this.#random())
     for (let round = 0; round < 400; round++) {
       for (let turn = 0; turn < 10; turn++) this.#ship(noFaults)
       cluster.partitions.forEach((partition, index) => {
@@ -168,6 +181,14 @@ class Run {
       if (shipper.isQuiet && this.#isCounted()) return
     }
     assert.fail(`not all was counted in the end: ${this.#missing().join(', ')}`)
+  }
+
+  #busyEnd (): void {
+    const { machine } = this
+    for (let turn = 0; turn < 30; turn++) {
+      for (const worker of machine.workers) for (let n = 0; n < 3; n++) machine.begin(worker)
+      this.#serve()
+    }
   }
 
   #isCounted (): boolean { return this.#missing().length === 0 }
@@ -203,7 +224,8 @@ function account ({ machine, cluster, shipper }: Run, { hasLosses }: ShipperRunO
     else assert.ok(count <= 1, `event ${id} was counted ${count} times`)
   }
   shipper.die()
-  if (!hasLosses) assert.equal(shipper.resends, 0, 'all was sent again though nothing was lost')
+  // A probe can stop by chance exactly where an aggregator pauses.
+  if (!hasLosses && shipper.probes === 0) assert.equal(shipper.resends, 0, 'all was sent again though nothing was lost')
   conserve(cluster, counted.size)
   return {
     answered: [...machine.fates.values()].filter((fate) => fate === 'answered').length, lostRecords: cluster.partitions.reduce((sum, { lostRecords }) => sum + lostRecords, 0),

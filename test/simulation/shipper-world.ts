@@ -16,7 +16,7 @@ import { SimulatedPartition, SimulatedStatements } from './shipper-kafka.ts'
 export const segmentBytes = 128 * 1024
 export const resendAfterMs = 20_000
 /** Events are large, so that few of them fill a segment. */
-const filler = 'y'.repeat(1_000)
+const filler = 'y'.repeat(2_000)
 const log = openLogger({ level: 'silent', thread: 'simulation' })
 
 export function journalOptions (partitions: number, segments = 12): JournalOptions {
@@ -31,7 +31,7 @@ export function encoderFor (partitions: number): (request: Request, padding: str
   return ({ id, t }, padding) => {
     const key = id % 9 === 0 ? undefined : 1 + id % 11
     const keyText = key === undefined ? '' : `,"apiKeyId":${key}`
-    const event = `{"eventId":"${String(id).padStart(36, '0')}","requestTime":"${formatTimeMs(t)}","id":${id},"hour":${hourOf(t)},"padding":"${padding.slice(1_200)}${filler}"${keyText},"gatewayId":"gateway-1"`
+    const event = `{"eventId":"${String(id).padStart(36, '0')}","requestTime":"${formatTimeMs(t)}","id":${id},"hour":${hourOf(t)},"padding":"${padding.slice(2_200)}${filler}"${keyText},"gatewayId":"gateway-1"`
     return { event, partition: partitionOf(key === undefined ? 'gateway-1' : String(key), partitions) }
   }
 }
@@ -86,7 +86,7 @@ export class SimulatedShipper {
     this.restarts++
     this.#trimmedBelow = 0
     this.shipping = new Shipping({ disk, folder, state, log }, {
-      gatewayId: 'gateway-1', partitions: this.#cluster.partitions.length, parcelRecordsMax: 5, parcelBytesMax: 6_000, bufferBytesMax: 2 ** 20, readBytesMax: 8_192,
+      gatewayId: 'gateway-1', partitions: this.#cluster.partitions.length, parcelRecordsMax: 4, parcelBytesMax: 12_000, bufferBytesMax: 2 ** 20, readBytesMax: 8_192,
       patienceMs: 3_000, resendAfterMs
     })
   }
@@ -165,11 +165,24 @@ export class SimulatedShipper {
       this.checkTrim()
       return
     }
-    if (!isLost || this.#random() < 0.5) this.#cluster.statements.append(this.#saying.records.slice(0, isLost ? Math.floor(this.#random() * this.#saying.records.length) : undefined))
+    if (!isLost || this.#random() < 0.5) {
+      const { marks } = this.#cluster.statements
+      const wasOpen = [...marks.values()].some(({ state }) => state === 'open')
+      this.#cluster.statements.append(this.#saying.records.slice(0, isLost ? Math.floor(this.#random() * this.#saying.records.length) : undefined))
+      if (wasOpen) this.#checkHello()
+    }
     if (isLost) shipping.notSaid(this.#saying)
     else shipping.said(this.#saying)
     this.#saying = undefined
     this.checkTrim()
+  }
+
+  /** A gateway that was counted on is counted on until all its streams are known and have ended. */
+  #checkHello (): void {
+    const { ownStreamId } = this.shipping?.statements ?? {}
+    const { marks } = this.#cluster.statements
+    const hasEnded = [...marks.values()].every(({ state }) => state !== 'open')
+    if (hasEnded) assert.ok(ownStreamId !== undefined && marks.has(ownStreamId), 'a stream was said to have ended before the next one was known')
   }
 
   get isQuiet (): boolean { return this.shipping !== undefined && this.shipping.isDrained && this.#saying === undefined && !this.shipping.statements.hasUnsaid }

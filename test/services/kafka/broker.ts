@@ -2,13 +2,16 @@
 // ends, however it ends (setpriv --pdeathsig): a broken test leaves no Java behind.
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { open, readFile, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { eventually } from '../../helpers/eventually.ts'
 import type { Certificates } from './certificates.ts'
 
+/** What a formatted folder holds beside its names. */
+export const checkpointName = '__cluster_metadata-0/00000000000000000000-0000000000.checkpoint'
 const clusterId = 'tollgateC0000000000000'
 
 export interface BrokerSetup {
@@ -19,10 +22,23 @@ export interface BrokerSetup {
   /** Of the whole cluster. */
   readonly folder: string
   readonly classPath: string
+  /** Of its own, such as where its classes are kept ready to use. */
+  readonly javaOptions: readonly string[]
+  /** Another broker's checkpoint: without a user of their own, folders differ in their names alone, and Kafka's tool for it takes a second. */
+  readonly template?: string
   readonly certificates?: Certificates
   readonly user?: { readonly username: string, readonly password: string }
   /** Lines of server.properties that stand behind all others. */
   readonly settings: Readonly<Record<string, string>>
+  readonly links?: readonly BrokerLink[]
+}
+
+/** A way to the brokers of a client's own: a listener that names another port than its own, such as a proxy's. */
+export interface BrokerLink {
+  /** Capital letters and digits. */
+  readonly name: string
+  readonly listenPort: (nodeId: number) => number
+  readonly advertisedPort: (nodeId: number) => number
 }
 
 export interface Broker {
@@ -52,7 +68,7 @@ export function openBroker (setup: BrokerSetup): Broker {
   const start = async (): Promise<void> => {
     if (!existsSync(dataFolder)) await format(setup, dataFolder)
     const log = await open(logFile, 'w')
-    const started = spawn('setpriv', ['--pdeathsig', 'KILL', 'java', ...javaOptions, '-cp', setup.classPath, 'kafka.Kafka', propertiesFile(setup)], { stdio: ['ignore', log.fd, log.fd], cwd: folder })
+    const started = spawn('setpriv', ['--pdeathsig', 'KILL', 'java', ...javaOptions, ...setup.javaOptions, '-cp', setup.classPath, 'kafka.Kafka', propertiesFile(setup)], { stdio: ['ignore', log.fd, log.fd], cwd: folder })
     exited = new Promise((resolve) => { started.once('exit', resolve); started.once('error', resolve) })
     child = started
     started.unref()
@@ -92,7 +108,13 @@ function propertiesFile ({ folder, nodeId }: BrokerSetup): string { return path.
 
 async function format (setup: BrokerSetup, dataFolder: string): Promise<void> {
   await writeFile(propertiesFile(setup), `${Object.entries({ ...properties(setup, dataFolder), ...setup.settings }).map(([name, value]) => `${name}=${value}`).join('\n')}\n`)
-  const { user } = setup
+  const { user, template } = setup
+  if (user === undefined && template !== undefined) {
+    await mkdir(path.join(dataFolder, path.dirname(checkpointName)), { recursive: true })
+    await copyFile(template, path.join(dataFolder, checkpointName))
+    await writeFile(path.join(dataFolder, 'meta.properties'), `version=1\ncluster.id=${clusterId}\nnode.id=${setup.nodeId}\ndirectory.id=${randomBytes(16).toString('base64url')}\n`)
+    return
+  }
   const scram = user === undefined ? [] : ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => ['--add-scram', `${mechanism}=[name=${user.username},password=${user.password}]`])
   await promisify(execFile)('java', ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', setup.classPath, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', propertiesFile(setup), ...scram])
 }
@@ -132,7 +154,21 @@ function properties (setup: BrokerSetup, dataFolder: string): Record<string, str
     'num.io.threads': '2',
     'background.threads': '2',
     'log.cleaner.dedupe.buffer.size': '2097152',
-    ...security(setup)
+    ...security(setup),
+    ...linked(setup)
+  }
+}
+
+/** Who comes over a link is told the link's ports of all brokers. */
+function linked (setup: BrokerSetup): Record<string, string> {
+  const { nodeId, basePort, links = [] } = setup
+  if (links.length === 0) return {}
+  const own = { CLIENT: basePort + nodeId, INTERNAL: basePort + 6 + nodeId }
+  const address = ([name, port]: readonly [string, number]): string => `${name}://127.0.0.1:${port}`
+  return {
+    listeners: [...Object.entries({ ...own, CONTROLLER: basePort + 3 + nodeId }), ...links.map(({ name, listenPort }) => [name, listenPort(nodeId)] as const)].map(address).join(','),
+    'advertised.listeners': [...Object.entries(own), ...links.map(({ name, advertisedPort }) => [name, advertisedPort(nodeId)] as const)].map(address).join(','),
+    'listener.security.protocol.map': [`CLIENT:${protocol(setup)}`, 'CONTROLLER:PLAINTEXT', 'INTERNAL:PLAINTEXT', ...links.map(({ name }) => `${name}:PLAINTEXT`)].join(',')
   }
 }
 

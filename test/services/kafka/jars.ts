@@ -16,6 +16,8 @@ rm -rf "$1/lib.part"
 mvn -B -ntp -f "$2" dependency:copy-dependencies -DoutputDirectory="$1/lib.part" -DincludeScope=runtime
 mv "$1/lib.part" "$1/lib"`
 
+export const kafkaFolder = folder
+
 /** @returns the class path of Kafka's broker and its tools for storage */
 export async function kafkaJars (): Promise<string> {
   if (!existsSync(lib)) {

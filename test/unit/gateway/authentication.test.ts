@@ -124,3 +124,15 @@ test('a registry that is away: G0013 where every key must be known; else what wa
   assert.equal(open1.authenticator.authenticate(token(), nowMs), 'G0002')
   assert.equal(typeof open1.authenticator.authenticate(token({ apiKeyId: 8 }), nowMs), 'object')
 })
+
+test('a registry that has been away for too long: what was known counts as unknown, and a refusal is no judgement', () => {
+  for (const [unknownKeys, expected] of [['accept', undefined], ['reject', 'G0013']] as const) {
+    const { directory, authenticator } = open({ unknownKeys })
+    directory.state = 'unchecked'
+    const answer = authenticator.authenticate(token(), nowMs)
+    assert.equal(typeof answer === 'string' ? answer : undefined, expected)
+    directory.state = 'revoked'
+    directory.versionNumber++
+    assert.equal(authenticator.authenticate(token(), nowMs), 'G0002')
+  }
+})

@@ -1,0 +1,152 @@
+// A cluster of real processes - three brokers, Redis, two gateways, two aggregators, two billing servers - under load and
+// faults, one after another (in pairs too in the long form). The oracle has three values: a complete answer is billed
+// once, a cut one at most once, one never sent never; and every store agrees, as do the topics read by another client.
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import process from 'node:process'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { makeCluster } from '../helpers/cluster.ts'
+import type { Cluster, ClusterNode } from '../helpers/cluster.ts'
+import { openLinks } from '../helpers/cluster-links.ts'
+import { archiveFolders, archivedByTrace, billedCount, judge, readTopics } from '../helpers/cluster-oracle.ts'
+import { openEchoUpstream } from '../helpers/echo-upstream.ts'
+import { eventually } from '../helpers/eventually.ts'
+import { RememberingClient } from '../helpers/remembering-client.ts'
+import { seededRandom } from '../helpers/seeded-random.ts'
+import { startKafka } from '../services/kafka.ts'
+import { startRedis } from '../services/redis.ts'
+import { faults } from './cluster-faults.ts'
+import type { Fault, FaultContext } from './cluster-faults.ts'
+
+const isLong = process.env['TOLLGATE_LONG'] === 'soak'
+const seed = Number(process.env['TOLLGATE_SEED'] ?? Date.now() % 1_000_000)
+const only = process.env['TOLLGATE_FAULT']
+const faultsWanted = Number(process.env['TOLLGATE_FAULTS'] ?? (isLong ? 1_000 : 62))
+const clientsPerGateway = 6
+const keyCount = 24
+/** A cluster that doesn't work again within this is a fault of its own. */
+const recoveryMsMax = 120_000
+
+function planFaults (random: () => number): Fault[] {
+  const known = only === undefined ? faults : faults.filter(({ name }) => name.includes(only))
+  const plan = known.flatMap((fault) => Array.from({ length: fault.timesMin }, () => fault)).slice(0, faultsWanted)
+  while (plan.length < faultsWanted) plan.push(known[Math.floor(random() * known.length)] as Fault)
+  return plan.map((fault) => ({ fault, order: random() })).sort((a, b) => a.order - b.order).map(({ fault }) => fault)
+}
+
+const requestHead = (line: string, token: string | undefined, traceId: string): string =>
+  `${line} HTTP/1.1\r\nHost: test\r\n${token === undefined ? '' : `X-API-KEY: ${token}\r\n`}X-TRACE-ID: ${traceId}\r\n\r\n`
+
+function openClients (gateways: readonly ClusterNode[], tokens: readonly string[], random: () => number): RememberingClient[] {
+  const paths = ['GET /api/things/s200', 'GET /api/things/s200', 'GET /api/things/s200', 'GET /api/things/s404', 'GET /api/things/s500', 'GET /api/other/s200']
+  return gateways.flatMap((gateway) => Array.from({ length: clientsPerGateway }, () => new RememberingClient({
+    port: gateway.port,
+    pauseMs: isLong ? 1 : 10,
+    next: (traceId) => {
+      const line = paths[Math.floor(random() * paths.length)] ?? ''
+      const token = random() < 0.03 ? undefined : tokens[Math.floor(random() * tokens.length)]
+      return { key: token === undefined ? 'none' : line, head: requestHead(line, token, traceId) }
+    }
+  })))
+}
+
+async function createKeys (gateway: ClusterNode): Promise<{ readonly memberId: number, readonly tokens: string[] }> {
+  const json = async <Result>(argv: readonly string[]): Promise<Result> => {
+    const { code, stdout, stderr } = await gateway.command([...argv, '--json'])
+    assert.equal(code, 0, stderr)
+    return JSON.parse(stdout) as Result
+  }
+  const { memberId } = await json<{ memberId: number }>(['member', 'create', '--name', 'faults'])
+  const tokens: string[] = []
+  for (let i = 0; i < keyCount; i++) tokens.push((await json<{ token: string }>(['key', 'create', '--member', String(memberId), '--grade', 'GRADE_PREMIUM'])).token)
+  return { memberId, tokens }
+}
+
+/** Everything that should run runs, and says that it works. */
+async function awaitAllReady ({ nodes }: Cluster): Promise<void> {
+  for (const node of nodes) await node.ready(recoveryMsMax)
+}
+
+async function startAll ({ nodes }: Cluster): Promise<void> {
+  await Promise.all(nodes.map((node) => node.start({ isReadyAwaited: false })))
+}
+
+interface Run { readonly byName: Map<string, number>, readonly slow: string[] }
+
+async function runFaults (context: FaultContext, clients: readonly RememberingClient[]): Promise<Run> {
+  const run: Run = { byName: new Map(), slow: [] }
+  const plan = planFaults(context.random)
+  for (const [index, fault] of plan.entries()) {
+    const before = clients.reduce((sum, { memories }) => sum + memories.length, 0)
+    await fault.run(context)
+    if (isLong && index % 2 === 1) await (plan[(index * 7) % plan.length] as Fault).run(context)
+    run.byName.set(fault.name, (run.byName.get(fault.name) ?? 0) + 1)
+    await awaitAllReady(context.cluster).catch((error: unknown) => { throw new Error(`after "${fault.name}" (fault ${index + 1}, seed ${seed}): ${(error as Error).message}`) })
+    const requests = clients.reduce((sum, { memories }) => sum + memories.length, 0) - before
+    if (requests === 0) run.slow.push(fault.name)
+    if (process.env['TOLLGATE_TEST_OUTPUT'] === '1') process.stdout.write(`${new Date().toISOString()} ${index + 1}/${plan.length} ${fault.name}: ${requests} requests\n`)
+  }
+  return run
+}
+
+test(`a cluster under ${faultsWanted} faults, seed ${seed}`, async (t) => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'tollgate-cluster-'))
+  const random = seededRandom(seed)
+  const upstream = await openEchoUpstream()
+  t.after(upstream.close)
+  const redis = await startRedis(t)
+  const names = ['gateway-1', 'gateway-2', 'aggregator-1', 'aggregator-2', 'aggregator-3', 'billing-1', 'billing-2']
+  const links = await openLinks(names, 3, () => redis.port)
+  t.after(links.close)
+  const kafka = await startKafka(t, { brokers: 3, links: links.brokerLinks })
+  const made = await makeCluster({
+    folder,
+    kafka,
+    redis,
+    gateways: 2,
+    aggregators: 3,
+    billings: 2,
+    partitions: 4,
+    upstreamUrl: upstream.url,
+    brokersOf: (name) => links.of(name).brokers,
+    redisPortOf: (name) => links.of(name).redisPort,
+    extra: `log: { level: info }
+journal: { bytesMax: 256MiB, segmentBytes: 1MiB }
+aggregator: { batchIntervalMs: 50, publishIntervalMs: 200, memoryBytesMax: 512MiB }
+archive: { flushIntervalMs: 1000 }
+hourlyLog: { segmentRowsMax: 30 }
+completeness: { graceMs: 1000 }
+`
+  })
+  const spare = made.aggregators[2] as ClusterNode
+  const cluster: Cluster = { ...made, aggregators: made.aggregators.slice(0, 2), nodes: made.nodes.filter((node) => node !== spare) }
+  t.after(() => made.killAll())
+  await startAll(cluster)
+  await awaitAllReady(cluster)
+  const { memberId, tokens } = await createKeys(cluster.gateways[0] as ClusterNode)
+  const clients = openClients(cluster.gateways, tokens, random)
+  const running = clients.map((client) => client.run())
+  const run = await runFaults({ cluster, kafka, redis, links, random, spare }, clients)
+  await sleep(1_000)
+  for (const client of clients) client.stop()
+  await Promise.all(running)
+
+  const verify = await (cluster.billings[0] as ClusterNode).command(['verify', '--wait', '120'])
+  const verdict = judge(clients.flatMap(({ memories }) => memories), await archivedByTrace(archiveFolders(made)))
+  t.diagnostic(`note: seed ${seed}: ${[...run.byName.values()].reduce((sum, count) => sum + count, 0)} faults of ${run.byName.size} kinds, ${verdict.complete} complete answers, ${verdict.cut} cut, ${verdict.unsent} unsent`)
+  assert.deepEqual(verdict.wrong, [])
+  assert.equal(verify.code, 0, `verify: ${verify.stdout}${verify.stderr}`)
+  for (const billing of cluster.billings) {
+    await eventually(`${billing.name} has the same bill`, async () => await billedCount(billing, [memberId]) === verdict.billable, { withinMs: 60_000, everyMs: 500 })
+  }
+  const topics = await readTopics(kafka.independent('oracle'), { usage: 'api-usage-trace', hourly: 'hourly-api-usage' })
+  assert.equal(topics.hourlyCount, verdict.billable, 'another client reads the same sum from the hourly topic')
+  assert.ok(verdict.complete >= (only === undefined ? 10_000 : 100), `only ${verdict.complete} complete answers`)
+  assert.ok(verdict.cut > 0 || only !== undefined, 'no answer was cut: the faults came too late')
+  assert.deepEqual(run.slow.filter((name) => !name.includes('gateway') && !name.includes('node')), [], 'traffic went on')
+  await made.stopAll()
+  rmSync(folder, { recursive: true })
+})
