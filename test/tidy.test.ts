@@ -133,6 +133,8 @@ const bans: readonly Ban[] = [
   { pattern: /\bfrom 'node:sqlite'/, except: ['src/registry/', 'src/platform/state-lock.ts'], instead: 'the registry port' },
   { pattern: /\bfrom '@duckdb\/node-api'/, except: ['src/platform/duckdb.ts'], instead: 'platform/duckdb.ts' },
   { pattern: /\bfrom 'uWebSockets\.js'/, except: ['src/gateway/'], instead: 'the gateway' },
+  { pattern: /\bfrom '@platformatic\/kafka'/, except: ['src/kafka/'], instead: 'the types of kafka/port.ts' },
+  { pattern: /\bfrom 'redis(?:-om)?'/, except: ['src/platform/redis.ts', 'src/registry/'], instead: 'platform/redis.ts' },
   { pattern: /\bfrom 'prom-client'/, except: ['src/platform/'], instead: 'platform/metrics.ts' },
   { pattern: /'tollgate_[a-z_]+'.*help:|\bnew (?:Counter|Gauge|Histogram)\(/, except: ['src/platform/metrics.ts'], instead: 'the catalogue in platform/metrics.ts' },
   { pattern: /\bMath\.floor\([^)]*3_?600_?000/, except: ['src/domain/window.ts', 'src/journal/answered.ts'], instead: 'domain/window.ts (journal/answered.ts is the independent witness)' }

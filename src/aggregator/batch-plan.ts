@@ -55,6 +55,11 @@ const untouched: StreamSeqs = { appliedSeq: 0, stagedSeq: 0 }
 export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<string, StreamSeqs>, countedVoids: ReadonlyMap<string, CountedVoid> = new Map()): BatchPlan {
   const seqs = new Map<string, StreamSeqs>()
   const plan = { pieces: [] as Piece[], voids: [] as PlannedVoid[], holes: [] as ArchiveHole[], marks: [] as PlannedMark[], gaps: new Map<string, Gap>() }
+  /** What was missing before has come, later in the same batch. */
+  const move = (streamId: string, to: StreamSeqs): void => {
+    seqs.set(streamId, to)
+    plan.gaps.delete(streamId)
+  }
   const standing = (streamId: string): StreamSeqs => seqs.get(streamId) ?? known.get(streamId) ?? untouched
   for (const item of items) {
     const before = standing(item.streamId)
@@ -65,12 +70,12 @@ export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<st
         const cut = piecesOf(item, before)
         if (cut.length === 0) break
         plan.pieces.push(...cut)
-        seqs.set(item.streamId, { appliedSeq: Math.max(before.appliedSeq, item.lastSeq), stagedSeq: Math.max(before.stagedSeq, item.lastSeq) })
+        move(item.streamId, { appliedSeq: Math.max(before.appliedSeq, item.lastSeq), stagedSeq: Math.max(before.stagedSeq, item.lastSeq) })
         break
       }
       case 'void': {
         const after = takeVoid(item, before, countedVoids.get(voidKey(item))?.afterSeq, plan)
-        if (after !== undefined) seqs.set(item.streamId, after)
+        if (after !== undefined) move(item.streamId, after)
         break
       }
       case 'mark':

@@ -44,7 +44,7 @@ export interface ClusterBilling {
 }
 
 /** Read at a time of all partitions together, as it comes from the brokers. */
-const readBytesMax = 8 * 2 ** 20
+const readBytesMax = 4 * 2 ** 20
 const readBytesMin = 64 * 2 ** 10
 const readWaitMs = 1_000
 const followIntervalMs = 100

@@ -1,5 +1,5 @@
 // `tollgate topics`: the topics of a cluster, made and checked against the configuration.
-import { clusterTopics, kafkaOptionsOf } from '../compose/kafka-options.ts'
+import { clusterTopics, kafkaOptionsOf } from '../config/kafka-options.ts'
 import type { Config } from '../config/schema.ts'
 import { openKafka } from '../kafka/client.ts'
 import type { KafkaAdmin } from '../kafka/port.ts'

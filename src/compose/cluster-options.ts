@@ -9,7 +9,7 @@ import { TollgateError } from '../domain/errors.ts'
 import type { PriceBook } from '../domain/price-book.ts'
 import { shipperDefaults } from '../shipper/start.ts'
 import type { ShipperOptions } from '../shipper/start.ts'
-import { kafkaOptionsOf } from './kafka-options.ts'
+import { kafkaOptionsOf } from '../config/kafka-options.ts'
 import { aggregatorOptionsOf, billingOptionsOf, journalOptionsOf } from './thread-options.ts'
 
 export function shipperOptionsOf (config: Config): ShipperOptions {

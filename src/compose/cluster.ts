@@ -38,7 +38,7 @@ import { fileRoutes } from './file-routes.ts'
 import { sourceOf, startProgram } from './program.ts'
 import type { Assembly, Program, ProgramOptions } from './program.ts'
 import { clusterAggregatorOptionsOf, clusterBillingOptionsOf, peerAddressesOf, shipperOptionsOf } from './cluster-options.ts'
-import { kafkaOptionsOf } from './kafka-options.ts'
+import { kafkaOptionsOf } from '../config/kafka-options.ts'
 import { gatewayRulesOf, journalOptionsOf, workersOf } from './thread-options.ts'
 import { startTopicCheck } from './topic-check.ts'
 

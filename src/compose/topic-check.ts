@@ -6,7 +6,7 @@ import { requireTopics } from '../kafka/topics.ts'
 import { sleepMs } from '../platform/clock.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { OperatorSource } from '../platform/operator-http.ts'
-import { clusterTopics, kafkaOptionsOf } from './kafka-options.ts'
+import { clusterTopics, kafkaOptionsOf } from '../config/kafka-options.ts'
 
 export interface TopicCheckHandle {
   readonly source: OperatorSource

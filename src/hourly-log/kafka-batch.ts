@@ -96,22 +96,25 @@ function isHour (value: unknown): boolean { return Number.isSafeInteger(value) &
 const unitsPattern = /"units"\s*:\s*(\d{1,19})\s*[,}]/
 const int64Max = 2n ** 63n - 1n
 
+const identity = ['segment', 'apiEndpointId', 'memberId', 'apiKeyId', 'hour'] as const satisfies readonly (keyof RowKey)[]
+const counts = ['count', 'errorCount', 'requestBytes', 'responseBytes'] as const
+
 /** The row as the ledger reads it. Units may be beyond what a number of JavaScript holds, so their digits are taken as they stand. */
-function rowLine ({ partition, segment, apiEndpointId, memberId, apiKeyId, hour }: RowKey, value: Buffer): string | { readonly problem: string } {
+function rowLine (key: RowKey, value: Buffer): string | { readonly problem: string } {
   const text = value.toString()
   let parsed: unknown
   try { parsed = JSON.parse(text) } catch { return { problem: 'the row is not JSON' } }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return { problem: 'the row is not an object' }
   const row = parsed as Readonly<Record<string, unknown>>
   if (row['schemaVersion'] !== hourlySchemaVersion) return { problem: `the row has schemaVersion ${JSON.stringify(row['schemaVersion'])}, not ${hourlySchemaVersion}` }
-  for (const [name, own] of Object.entries({ sourcePartition: partition, segment, apiEndpointId, memberId, apiKeyId, hour })) {
-    if (row[name] !== own) return { problem: `${name} is ${own} in the key and ${JSON.stringify(row[name])} in the row` }
-  }
-  const counts = ['count', 'errorCount', 'requestBytes', 'responseBytes'] as const
+  if (row['sourcePartition'] !== key.partition) return { problem: `sourcePartition is ${key.partition} in the key and ${JSON.stringify(row['sourcePartition'])} in the row` }
+  const other = identity.find((name) => row[name] !== key[name])
+  if (other !== undefined) return { problem: `${other} is ${key[other]} in the key and ${JSON.stringify(row[other])} in the row` }
   const wrong = counts.find((name) => !Number.isSafeInteger(row[name]) || (row[name] as number) < 0)
   if (wrong !== undefined) return { problem: `${wrong} is ${JSON.stringify(row[wrong])}` }
   const units = typeof row['units'] === 'number' ? unitsPattern.exec(text)?.[1] : undefined
   if (units === undefined || BigInt(units) > int64Max) return { problem: `units is ${JSON.stringify(row['units'])}` }
+  const { memberId, apiKeyId, hour, apiEndpointId } = key
   const [count, errorCount, requestBytes, responseBytes] = counts.map((name) => row[name] as number)
   return `{"memberId":${memberId},"apiKeyId":${apiKeyId},"hour":${hour},"apiEndpointId":${apiEndpointId},"count":${count},"units":${units},"errorCount":${errorCount},"requestBytes":${requestBytes},"responseBytes":${responseBytes}}`
 }

@@ -31,13 +31,12 @@ export function openTopicAdmin (cluster: Cluster): KafkaAdmin {
     topic: (name) => trying(`asking for the topic ${name}`, async () => {
       const topic = await cluster.topic(name)
       if (topic === undefined) return undefined
-      const { results: [described] } = await cluster.ask('any', (connection) => describeConfigsV4.api.async(connection, [{ resourceType: topicResource, resourceName: name, configurationKeys: null }], false, false))
       return {
         name,
         topicId: topic.topicId,
         partitions: topic.partitions.length,
         replicationFactor: Math.min(...topic.partitions.map(({ replicas }) => replicas)),
-        settings: Object.fromEntries((described?.configs ?? []).map((config) => [config.name, config.value ?? '']))
+        settings: await settingsOf(cluster, name)
       }
     }),
     createTopic: async (spec, replicationFactor) => {
@@ -49,6 +48,11 @@ export function openTopicAdmin (cluster: Cluster): KafkaAdmin {
     setSettings: async (name, settings) => {
       const configs = Object.entries(settings).map(([key, value]) => ({ name: key, configOperation: IncrementalAlterConfigOperationTypes.SET, value }))
       await trying(`setting up ${name}`, () => cluster.ask('any', (connection) => incrementalAlterConfigsV1.api.async(connection, [{ resourceType: topicResource, resourceName: name, configs }], false), workTimeoutMs + requestTimeoutMs))
+      // Brokers hear of it one after another: whoever looks now should find it.
+      await trying(`setting up ${name}`, async () => {
+        const found = await settingsOf(cluster, name)
+        if (Object.entries(settings).some(([key, value]) => found[key] !== value)) throw new RequestFailure('again', `the settings of ${name} aren't known yet`)
+      })
     },
     createTransactionState: async () => {
       // Who asks for the coordinator of any transactional id makes the brokers create it.
@@ -75,6 +79,11 @@ export function openTopicAdmin (cluster: Cluster): KafkaAdmin {
     },
     close: async () => { cluster.close() }
   }
+}
+
+async function settingsOf (cluster: Cluster, name: string): Promise<Record<string, string>> {
+  const { results: [described] } = await cluster.ask('any', (connection) => describeConfigsV4.api.async(connection, [{ resourceType: topicResource, resourceName: name, configurationKeys: null }], false, false))
+  return Object.fromEntries((described?.configs ?? []).map((config) => [config.name, config.value ?? '']))
 }
 
 function newTopic ({ name, partitions, settings, minimums }: TopicSpec, replicationFactor: number): Parameters<typeof createTopicsV7.createRequest>[0][number] {

@@ -4,8 +4,8 @@
 // and several partitions in one send lose or hang when a leader moves.
 import { produceV9, initProducerIdV4, Writer } from '@platformatic/kafka'
 import { systemClock } from '../platform/clock.ts'
-import { exchange } from './cluster.ts'
 import type { Cluster } from './cluster.ts'
+import { exchange } from './connections.ts'
 import { encodeBatch, sequenceAfter } from './encode-batch.ts'
 import { RequestFailure } from './failure.ts'
 import { persist } from './persist.ts'

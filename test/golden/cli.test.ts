@@ -7,7 +7,12 @@ import { test } from 'node:test'
 import { rangeOf, usageOf } from '../../src/billing/charge.ts'
 import { commands } from '../../src/cli/cli.ts'
 import { openControlServer } from '../../src/cli/control-server.ts'
+import type { GatewayView } from '../../src/billing/gateways.ts'
 import { billHandlers } from '../../src/cli/handlers/bill.ts'
+import { gatewayHandlers } from '../../src/cli/handlers/gateway.ts'
+import type { VerifyView } from '../../src/cli/handlers/proof.ts'
+import { TollgateError } from '../../src/domain/errors.ts'
+import { hourOf } from '../../src/domain/window.ts'
 import { openLogger } from '../../src/platform/logger.ts'
 import { stateFiles } from '../../src/platform/state-files.ts'
 import { book, completeBeforeHour, memberHours } from '../helpers/billing-ledger.ts'
@@ -22,7 +27,7 @@ function sameAsGolden (name: string, text: string): void {
 }
 
 const shown = (argv: readonly string[], { code, out, error }: Printed): string => `$ tollgate ${argv.join(' ')}\n${out}${error === '' ? '' : `[stderr]\n${error}`}[exit ${code}]\n`
-const groups: Readonly<Record<string, readonly string[]>> = { member: ['create', 'list', 'token'], key: ['create', 'list', 'show', 'revoke', 'rotate'], verify: ['acknowledge'] }
+const groups: Readonly<Record<string, readonly string[]>> = { member: ['create', 'list', 'token'], key: ['create', 'list', 'show', 'revoke', 'rotate'], verify: ['acknowledge'], gateway: ['list', 'retire'] }
 
 test('help', async () => {
   const asked = [['--help'], ...commands.filter(({ name }) => name !== 'config').flatMap(({ name }) => [[name, '--help'], ...(groups[name] ?? []).map((member) => [name, member, '--help'])])]
@@ -85,4 +90,40 @@ test('bills and proofs, from a running program', async (t) => {
   let text = ''
   for (const argv of asked) text += `${shown(argv, await cli.run(...argv))}\n`
   sameAsGolden('bills-and-proofs', text.replaceAll('\r\n', '\n'))
+})
+
+test('gateways of a cluster, from a running billing server', async (t) => {
+  const cli = makeCliFolder(t)
+  const view = { openStreams: 1, streams: 3, countedBeforeMs: Date.UTC(2026, 0, 15, 12), uncounted: 0, lastSeenMs: Date.UTC(2026, 0, 15, 13), holds: [], retirement: null }
+  const gateways: GatewayView[] = [
+    { ...view, gatewayId: 'pi1', state: 'open' },
+    { ...view, gatewayId: 'pi2', state: 'open', uncounted: 17, holds: ['stream 5e0c: its watermark has not passed the end of the hour'] },
+    { ...view, gatewayId: 'pi3', state: 'retired', openStreams: 0, countedBeforeMs: null, retirement: { atMs: Date.UTC(2026, 0, 15, 11), reason: 'its disk is dead', isLost: true } }
+  ]
+  const report: VerifyView & { readonly warnings: readonly string[] } = { rows: [], problems: [], unchecked: [], warnings: ['hour 2026-01-15T12: 2 archive files have fewer than 2 copies'], exitCode: 0 }
+  mkdirSync(cli.state)
+  const server = await openControlServer({
+    socketFile: stateFiles(cli.state).controlSocket,
+    log: openLogger({ level: 'silent', thread: 'test' }),
+    handlers: {
+      ...gatewayHandlers({
+        gateways: async () => ({ completeBeforeHour: gateways.length === 0 ? 0 : hourOf(Date.UTC(2026, 0, 15, 12)), gateways: gateways.splice(0) }),
+        retire: async ({ gatewayId, isLost, isForced }) => {
+          if (!isForced) throw new TollgateError('GATEWAY_ALIVE', `${gatewayId} has spoken within the last minute`)
+          return { gatewayId, atMs: Date.UTC(2026, 0, 15, 14), isLost }
+        }
+      }),
+      verify: async () => report,
+      recover: async (argument) => argument
+    }
+  })
+  t.after(() => server.close())
+  const asked = [
+    ['gateway', 'list'], ['gateway', 'list'], ['gateway', 'retire', 'pi2'], ['gateway', 'retire', 'pi2', '--reason', 'gone'], ['gateway', 'retire', 'pi2', '--reason', 'gone', '--lost', '--force'],
+    ['gateway', 'retire', 'pi2', '--reason', 'gone', '--force', '--json'], ['verify'],
+    ['recover', '--partition', '2', '--keep', 'file'], ['recover', '--partition', '2', '--keep', 'topic'], ['recover', '--partition', '2', '--keep', 'both'], ['recover', '--partition', '2', '--keep', 'file', '--yes'], ['recover', '--partition', '2', '--keep', 'topic', '--yes', '--json']
+  ]
+  let text = ''
+  for (const argv of asked) text += `${shown(argv, await cli.run(...argv))}\n`
+  sameAsGolden('gateways', text)
 })

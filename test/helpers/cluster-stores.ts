@@ -86,9 +86,11 @@ export class ClusterStores {
   readonly addresses = new Map<string, AggregatorAddress>()
   readonly #owned = new Map<string, Owned>()
   readonly #t: TestContext
+  readonly #given: { readonly segmentRowsMax?: number }
 
-  constructor (t: TestContext, kafka: RunningKafka, partitions: number) {
+  constructor (t: TestContext, kafka: RunningKafka, partitions: number, given: { readonly segmentRowsMax?: number } = {}) {
     this.#t = t
+    this.#given = given
     this.billing = new BillingWorld(t, kafka, partitions)
     this.logs = Array.from({ length: partitions }, () => new MemoryUsageLog())
   }
@@ -129,7 +131,7 @@ export class ClusterStores {
   }
 
   async #open (owner: string, partition: number): Promise<Owned> {
-    const opened = await openTestAggregator(partitionFolder(this.stateOf(owner), partition), { partitions: [partition] })
+    const opened = await openTestAggregator(partitionFolder(this.stateOf(owner), partition), { partitions: [partition], ...this.#given })
     const { duckDb, writer } = opened.aggregator.parts
     await writer.run('INSERT OR REPLACE INTO log_positions SELECT $1::INTEGER, \'usage\', \'hourly\', 0, 0, 0', [partition])
     const reader = await duckDb.connect()

@@ -4,8 +4,12 @@ import { after, test } from 'node:test'
 import { partitionOf } from '../../src/domain/partition.ts'
 import { parseUsageEvent } from '../../src/domain/usage-event.ts'
 import { JournalState } from '../../src/journal/memory.ts'
+import { startShipper } from '../../src/shipper/start.ts'
+import { usageTopics } from '../../src/usage-log/kafka-topics.ts'
+import { parseGatewayStatement } from '../../src/usage-log/gateway-progress.ts'
+import type { StreamHourMark, StreamMark } from '../../src/usage-log/gateway-progress.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { makeUsageTopics, startCounter, startShipperRig } from '../helpers/shipper-rig.ts'
+import { makeUsageTopics, shipperOptions, startCounter, startRigJournal, startShipperRig, temporaryFolder } from '../helpers/shipper-rig.ts'
 import type { Counter } from '../helpers/shipper-rig.ts'
 import { startKafka, uniquePrefix } from '../services/kafka.ts'
 
@@ -55,4 +59,89 @@ test('events of several streams arrive in order, keyed and chained, once each; t
   await counter.report()
   await eventually('all but the last segment is recycled', () => state.oldestSegment > oldestSegment)
   assert.deepEqual(await second.shipper.health(), { isReady: true, reasons: [] })
+})
+
+/** What gateway-progress says in the end, with the client under no suspicion. */
+async function statementsOf (prefix: string): Promise<{ readonly marks: Map<string, StreamMark>, readonly hours: Map<string, StreamHourMark> }> {
+  const consumer = kafka.independent().consumer({ groupId: `statements-${prefix}${Math.floor(performance.now())}` })
+  const marks = new Map<string, StreamMark>()
+  const hours = new Map<string, StreamHourMark>()
+  await consumer.connect()
+  await consumer.subscribe({ topic: usageTopics(prefix).gatewayProgress, fromBeginning: true })
+  await consumer.run({
+    eachMessage: async ({ message }) => {
+      const statement = parseGatewayStatement({ offset: 0, timestampMs: 0, key: String(message.key), value: message.value ?? undefined, headers: new Map() })
+      if (statement?.kind === 'mark') marks.set(statement.streamId, statement)
+      if (statement?.kind === 'hour') hours.set(`${statement.streamId}|${statement.hour}`, statement)
+    }
+  })
+  await eventually('every stream has ended', () => marks.size > 0 && [...marks.values()].every(({ state }) => state !== 'open'))
+  await consumer.disconnect()
+  return { marks, hours }
+}
+
+test('a stop drains: the last mark covers every event, and the hours add up', async (t) => {
+  const prefix = uniquePrefix()
+  await makeUsageTopics(kafka, prefix, partitions)
+  const rig = await startShipperRig(t, kafka, { prefix, gatewayId: 'gateway-2', partitions })
+  await rig.offer(2_000)
+  await rig.stop()
+  const { marks, hours } = await statementsOf(prefix)
+  const [mark] = marks.values()
+  assert.deepEqual([mark?.state, mark?.seq, mark?.gatewayId], ['closed', 2_000, 'gateway-2'])
+  assert.equal(Math.max(...(mark?.lastSeqs ?? []).map(([, lastSeq]) => lastSeq)), 2_000)
+  assert.equal([...hours.values()].reduce((sum, { journaled }) => sum + journaled, 0), 2_000)
+  assert.equal([...hours.values()].reduce((sum, { answered }) => sum + answered, 0), 2_000)
+})
+
+test('Kafka away: a known gateway starts and works, a new one is refused; all arrives when it is back', async (t) => {
+  const prefix = uniquePrefix()
+  const options = { prefix, gatewayId: 'gateway-3', partitions, journalBytesMax: 256 * 2 ** 20 }
+  await makeUsageTopics(kafka, prefix, partitions)
+  const known = await startShipperRig(t, kafka, options)
+  await known.offer(1_000)
+  await kafka.stop(1)
+  await known.offer(1_000)
+  await eventually('the outage is told', async () => (await known.shipper.health()).reasons.some((reason) => reason.includes('Kafka has failed for')))
+  assert.equal((await known.shipper.health()).isReady, true)
+  await known.stop()
+
+  const fresh = { ...options, gatewayId: 'gateway-4' }
+  const folder = temporaryFolder(t)
+  const { journal } = await startRigJournal(t, fresh, folder)
+  const starting = startShipper({
+    options: shipperOptions(kafka, { ...fresh, shipper: { helloTimeoutMs: 3_000 } }, folder), journal: journal.reader,
+    environment: { logLevel: 'silent', clock: { kind: 'system' }, crashPoint: undefined }, onDeath: () => {}
+  })
+  await assert.rejects(starting, { code: 'GATEWAY_UNHEARD' })
+
+  const again = await startShipperRig(t, kafka, { ...options, folder: known.folder })
+  await again.offer(60_000)
+  await kafka.start(1)
+  const counter = await startCounter(t, kafka, prefix)
+  await again.offer(3_000)
+  await eventually('everything has arrived', () => counter.counted.size === 65_000, { withinMs: 120_000 })
+  assert.equal(counter.gaps.size, 0)
+  await eventually('the recovery is told', async () => (await again.shipper.health()).reasons.length === 0)
+  await counter.report()
+  const metrics = await again.shipper.metrics()
+  const unsent = metrics.find(({ name }) => name === 'tollgate_shipper_backlog_events')?.values.find(({ labels }) => labels['state'] === 'unsent')
+  assert.equal(unsent?.value, 0)
+})
+
+test('what Kafka has acknowledged and lost is sent again', async (t) => {
+  const prefix = uniquePrefix()
+  await makeUsageTopics(kafka, prefix, partitions)
+  const rig = await startShipperRig(t, kafka, { prefix, gatewayId: 'gateway-5', partitions, shipper: { resendAfterMs: 2_000 } })
+  await rig.offer(900)
+  await eventually('all is acknowledged', async () => (await rig.shipper.metrics()).find(({ name }) => name === 'tollgate_shipper_events_total')?.values[0]?.value === 900)
+  await kafka.killAll()
+  for (let partition = 0; partition < partitions; partition++) await kafka.cutLogs(`${usageTopics(prefix).usage}-${partition}`, 0.5)
+  await kafka.startAll()
+  const counter = await startCounter(t, kafka, prefix)
+  await eventually('all is counted', async () => {
+    await counter.report()
+    return counter.counted.size === 900
+  }, { withinMs: 60_000, everyMs: 500 })
+  assert.ok(counter.records.length < 3_000, `${counter.records.length} records for 900 events`)
 })

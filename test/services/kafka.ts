@@ -25,6 +25,7 @@ import type { TestContext } from 'node:test'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import kafkajs from 'kafkajs'
 import type { Kafka, KafkaConfig } from 'kafkajs'
+import { eventually } from '../helpers/eventually.ts'
 import type { KafkaOptions, TopicSpec } from '../../src/kafka/port.ts'
 import { openBroker } from './kafka/broker.ts'
 import type { Broker, BrokerLink } from './kafka/broker.ts'
@@ -166,7 +167,8 @@ function runningKafka ({ nodes, ...parts }: Parts): RunningKafka {
     },
     makeTopics: (specs) => withAdmin(async (admin) => {
       await admin.createTopics({
-        waitForLeaders: true,
+        // kafkajs takes the moment in which a topic isn't known everywhere for an error.
+        waitForLeaders: false,
         timeout: 20_000,
         topics: specs.map(({ name, partitions, settings, minimums }) => ({
           topic: name,
@@ -174,6 +176,10 @@ function runningKafka ({ nodes, ...parts }: Parts): RunningKafka {
           replicationFactor: nodes.length,
           configEntries: Object.entries({ ...settings, ...minimums }).map(([key, value]) => ({ name: key, value: String(value) }))
         }))
+      })
+      await eventually('the topics have leaders', async () => {
+        const { topics } = await admin.fetchTopicMetadata({ topics: specs.map(({ name }) => name) })
+        return specs.every(({ name, partitions }) => topics.find((topic) => topic.name === name)?.partitions.filter(({ leader }) => leader > 0).length === partitions)
       })
     }),
     leaderOf: (topic, partition) => withAdmin(async (admin) => {

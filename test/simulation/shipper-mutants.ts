@@ -16,10 +16,6 @@ const mutants: readonly (Mutant & Partial<ShipperMutant>)[] = [
     changes: [['Math.min(this.#applied.get(streamId, partition), this.#archived.get(streamId, partition))', 'this.#applied.get(streamId, partition)']]
   },
   {
-    name: 'marks do not hold a segment back', file: 'src/shipper/segment-index.ts',
-    changes: [['oldest.lastStatement > statedUpTo || ', '']]
-  },
-  {
     name: 'what stays uncounted is not sent again', file: 'src/shipper/stall-watch.ts',
     changes: [["return isGap || stall.probedTo === wantedAfter ? 'resend' : 'probe'", "return 'none'"]]
   },

@@ -185,6 +185,8 @@ export class SimulatedShipper {
     if (hasEnded) assert.ok(ownStreamId !== undefined && marks.has(ownStreamId), 'a stream was said to have ended before the next one was known')
   }
 
+  get isSaying (): boolean { return this.#saying !== undefined }
+
   get isQuiet (): boolean { return this.shipping !== undefined && this.shipping.isDrained && this.#saying === undefined && !this.shipping.statements.hasUnsaid }
 
   /** Nothing may be recycled that is not archived. */

@@ -1,7 +1,7 @@
 // From the configuration to what a thread needs for its Kafka: plain data, with the certificates' texts in it.
-import { configFileBytesMax } from '../config/limits.ts'
-import type { Config } from '../config/schema.ts'
-import { readTextFile } from '../config/text-file.ts'
+import { configFileBytesMax } from './limits.ts'
+import type { Config } from './schema.ts'
+import { readTextFile } from './text-file.ts'
 import { TollgateError } from '../domain/errors.ts'
 import { hourlyTopics, hourlyTopicSpecs } from '../hourly-log/kafka-topics.ts'
 import type { KafkaOptions, TopicSpec } from '../kafka/port.ts'

@@ -1,0 +1,18 @@
+# Sourced by the scripts in bin/: installs Debian packages for commands that are missing when this runs as root, else
+# names them and ends. `need COMMAND:PACKAGE...`
+need() {
+  local pair missing=()
+  for pair in "$@"; do
+    # Debian keeps some where an ordinary user's PATH doesn't look.
+    PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+  done
+  ((${#missing[@]})) || return 0
+  if [ "$(id -u)" != 0 ]; then
+    echo "missing: ${missing[*]}; install with: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  echo "installing ${missing[*]}" >&2
+  (apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}") >/dev/null
+}
+# What a cluster on this machine needs: Redis, and Java with Maven for Kafka.
+cluster_packages=(redis-server:redis-server openssl:openssl setpriv:util-linux java:default-jre-headless mvn:maven)

@@ -1,0 +1,304 @@
+// Two machines that take a partition from each other, gateways that send and send again, and a Kafka in memory: take-overs,
+// owners that don't know yet that they are none, publishing whose answer is lost, crashes between any two steps, databases
+// lost and restored, compaction, power cuts of the brokers, topics made anew. The rules of spikes and design, on the real
+// code and a real DuckDB: in the end each answered request is in exactly one hourly row once, and in the archive.
+import { randomUUID } from 'node:crypto'
+import { cpSync, existsSync, globSync, rmSync } from 'node:fs'
+import path from 'node:path'
+import type { TestContext } from 'node:test'
+import type { planBatch } from '../../src/aggregator/batch-plan.ts'
+import { partitionFolder } from '../../src/aggregator/cluster-folders.ts'
+import { clusterTopics } from '../../src/aggregator/cluster-topics.ts'
+import { Publishing } from '../../src/aggregator/publishing.ts'
+import { partitionOf } from '../../src/aggregator/state.ts'
+import { takeOver } from '../../src/aggregator/take-over.ts'
+import type { OwnedPartition } from '../../src/aggregator/take-over.ts'
+import type { decideTakeOver } from '../../src/aggregator/take-over-rule.ts'
+import { nextTombstones, segmentsWithRows } from '../../src/aggregator/tombstones.ts'
+import { TollgateError } from '../../src/domain/errors.ts'
+import type { PartitionRecords, RecordIn, RecordOut } from '../../src/kafka/port.ts'
+import type { SqlConnection } from '../../src/platform/duckdb.ts'
+import { KafkaUsageLog } from '../../src/usage-log/kafka.ts'
+import { parseStreamProgress } from '../../src/usage-log/usage-progress.ts'
+import { query, silent, temporaryFolder } from '../helpers/aggregator-rig.ts'
+import { MemoryKafka } from '../helpers/memory-kafka.ts'
+import { testTimeMs, usageEvent } from '../helpers/memory-usage-log.ts'
+import { ClusterStream, foldHourly } from '../helpers/owner-rig.ts'
+import { seededRandom } from '../helpers/seeded-random.ts'
+
+/** What a wrong variant changes. */
+export interface OwnerVariant {
+  readonly plan?: typeof planBatch
+  /** @param ownerName of the machine that decides */
+  readonly decide?: (ownerName: string) => typeof decideTakeOver
+  readonly split?: (parts: readonly PartitionRecords[]) => readonly (readonly PartitionRecords[])[]
+  readonly isFencingOff?: boolean
+}
+
+const topics = clusterTopics('')
+const allTopics = [topics.usage, topics.hourly, topics.usageProgress, topics.deadLetter]
+const segmentRowsMax = 12
+
+/** A gateway: keeps its records until they are archived, and sends again what stays unapplied. */
+class Gateway {
+  readonly stream: ClusterStream
+  /** Not trimmed. */
+  readonly journal: { readonly seq: number, readonly record: RecordOut }[] = []
+  #sent = 0
+  #applied = 0
+
+  constructor (name: string) { this.stream = new ClusterStream(name) }
+
+  answer (apiKeyIds: readonly number[]): void {
+    const first = this.stream.lastSeq + 1
+    const records = this.stream.records(apiKeyIds.map((apiKeyId) => usageEvent({ apiKeyId, requestTimeMs: testTimeMs })))
+    records.forEach((record, index) => { this.journal.push({ seq: first + index, record }) })
+  }
+
+  send (kafka: MemoryKafka, count: number): void {
+    const some = this.journal.filter(({ seq }) => seq > this.#sent).slice(0, count)
+    kafka.append(topics.usage, some.map(({ record }) => record))
+    this.#sent = some.at(-1)?.seq ?? this.#sent
+  }
+
+  learn (records: readonly RecordIn[]): void {
+    const told = records.findLast((record) => record.key === `${this.stream.streamId}|0`)
+    const progress = told === undefined ? undefined : parseStreamProgress(told)
+    if (progress === undefined) return
+    while (this.journal[0] !== undefined && this.journal[0].seq <= Math.min(progress.archivedSeq, progress.appliedSeq)) this.journal.shift()
+    this.#applied = progress.appliedSeq
+    if (progress.gapAfter !== undefined) this.#sent = Math.min(this.#sent, progress.gapAfter)
+  }
+
+  /** What is unapplied for long is sent again. */
+  resend (): void { this.#sent = Math.min(this.#sent, this.#applied) }
+}
+
+interface Ownership { readonly owned: OwnedPartition, readonly usageLog: KafkaUsageLog, readonly publishing: Publishing, readonly reader: SqlConnection }
+
+class Machine {
+  readonly name: string
+  folder: string
+  ownership: Ownership | undefined
+  backup: string | undefined
+
+  constructor (name: string, folder: string) {
+    this.name = name
+    this.folder = folder
+  }
+
+  get database (): string { return path.join(partitionFolder(this.folder, 0), 'aggregator') }
+
+  async close (): Promise<void> {
+    const { ownership } = this
+    this.ownership = undefined
+    if (ownership === undefined) return
+    await ownership.owned.publisher.close()
+    ownership.reader.close()
+    ownership.owned.opened.close()
+  }
+}
+
+export class OwnerWorld {
+  readonly trace: string[] = []
+  readonly #t: TestContext
+  readonly #random: () => number
+  readonly #variant: OwnerVariant
+  readonly #kafka: MemoryKafka
+  readonly #machines: Machine[]
+  readonly #gateways = [new Gateway('gateway-1'), new Gateway('gateway-2')]
+  #answered = 0
+  #nowMs = testTimeMs + 60_000
+
+  constructor (t: TestContext, seed: number, variant: OwnerVariant) {
+    this.#t = t
+    this.#random = seededRandom(seed)
+    this.#variant = variant
+    this.#kafka = new MemoryKafka(allTopics, () => ++this.#nowMs)
+    Object.assign(this.#kafka.faults, { isFencingOff: variant.isFencingOff === true, split: variant.split, publish: () => this.#random() < 0.08 ? 'lost-answer' : this.#random() < 0.05 ? 'refused' : 'fine' })
+    this.#machines = ['a', 'b'].map((name) => new Machine(name, temporaryFolder(t, `machine-${name}`)))
+  }
+
+  #below (bound: number): number { return Math.floor(this.#random() * bound) }
+  #pick <Item>(items: readonly Item[]): Item { return items[this.#below(items.length)] as Item }
+
+  async #take (machine: Machine): Promise<void> {
+    await machine.close()
+    const kafka = this.#kafka
+    const decide = this.#variant.decide?.(machine.name)
+    try {
+      const owned = await takeOver({
+        partition: 0, kafka, admin: kafka.openAdmin(), topics, folder: partitionFolder(machine.folder, 0), ownerName: machine.name, log: silent,
+        aggregator: { memoryBytesMax: 128 * 2 ** 20, threads: 1, segmentRowsMax, log: silent, nowMs: () => ++this.#nowMs, randomId: () => randomUUID(), ...(this.#variant.plan === undefined ? {} : { plan: this.#variant.plan }) },
+        onStep: () => {}, isCancelled: () => false, onMalformed: (key) => { throw new Error(`malformed: ${key}`) }, ...(decide === undefined ? {} : { decide })
+      })
+      const { aggregator } = owned.opened
+      const reader = await aggregator.parts.duckDb.connect()
+      const usageLog = new KafkaUsageLog({
+        partition: 0, reader: kafka.openPartitionReader({ topic: topics.usage, partition: 0, isolation: 'uncommitted', topicId: owned.topicIds.usageTopicId }),
+        archivedOffset: () => partitionOf(aggregator.state, 0).positions?.archivedOffset ?? 0, setAside: async () => {}, onGone: () => { throw new Error('the topic is gone') }, log: silent
+      })
+      const publishing = new Publishing({ aggregator, reader, publisher: owned.publisher, topics, partition: 0, ownerName: machine.name, publishedRevision: owned.publishedRevision })
+      machine.ownership = { owned, usageLog, publishing, reader }
+      this.trace.push(`${machine.name} takes over: ${owned.decision}`)
+    } catch (error) {
+      if (!(error instanceof TollgateError)) throw error
+      this.trace.push(`${machine.name} can't take over: ${error.code}`)
+    }
+    await this.#publish(machine)
+  }
+
+  async #read (machine: Machine): Promise<void> {
+    const { ownership } = machine
+    if (ownership === undefined) return
+    const { usageLog, owned: { opened: { aggregator } } } = ownership
+    try {
+      const items = await usageLog.read(0, 2 ** 20)
+      await aggregator.take(0, items, usageLog.readTo())
+      await aggregator.closeSegmentWhenFull(0)
+      this.trace.push(`${machine.name} reads to ${usageLog.readTo().offset}`)
+    } catch (error) {
+      if (!(error as Error).message.includes('gone')) throw error
+      await machine.close()
+      this.trace.push(`${machine.name} finds the usage log made anew`)
+    }
+  }
+
+  async #flush (machine: Machine): Promise<void> {
+    await machine.ownership?.owned.opened.aggregator.flush()
+    this.trace.push(`${machine.name} flushes`)
+  }
+
+  /** A failure of any kind ends the ownership. */
+  async #publish (machine: Machine): Promise<void> {
+    const { ownership } = machine
+    if (ownership === undefined) return
+    try {
+      if (ownership.usageLog.lag === 0) ownership.owned.opened.aggregator.noteUnstaged(0)
+      if (await ownership.publishing.publish()) this.trace.push(`${machine.name} publishes revision ${ownership.publishing.revision}`)
+      const [closed] = await segmentsWithRows(ownership.reader, { partition: 0, publishedRevision: ownership.publishing.revision })
+      if (closed === undefined) return
+      const { records, forget } = await nextTombstones(ownership.reader, { topic: topics.hourly, partition: 0, closed })
+      if (records.records.length > 0) await ownership.owned.publisher.publish([records])
+      await forget(ownership.owned.opened.aggregator.parts.writer)
+      this.trace.push(`${machine.name} sends tombstones of segment ${closed.segment}`)
+    } catch (error) {
+      if (!(error instanceof TollgateError)) throw error
+      this.trace.push(`${machine.name} gives up: ${error.code}`)
+      await machine.close()
+    }
+  }
+
+  /** The process is gone; files are as they were at this moment. */
+  async #crash (machine: Machine): Promise<void> {
+    const next = temporaryFolder(this.#t, `machine-${machine.name}`)
+    cpSync(machine.folder, next, { recursive: true, filter: (source) => !source.endsWith('.tmp') })
+    await machine.close()
+    machine.folder = next
+    this.trace.push(`${machine.name} crashes`)
+  }
+
+  async #loseDatabase (machine: Machine): Promise<void> {
+    await this.#crash(machine)
+    for (const file of globSync('aggregator.duckdb*', { cwd: machine.database })) rmSync(path.join(machine.database, file), { recursive: true })
+    this.trace.push(`${machine.name} loses its database`)
+  }
+
+  async #backUp (machine: Machine): Promise<void> {
+    await this.#crash(machine)
+    if (!existsSync(path.join(machine.database, 'aggregator.duckdb'))) return
+    machine.backup = path.join(temporaryFolder(this.#t, 'backup'), 'aggregator.duckdb')
+    cpSync(path.join(machine.database, 'aggregator.duckdb'), machine.backup)
+    const wal = path.join(machine.database, 'aggregator.duckdb.wal')
+    if (existsSync(wal)) cpSync(wal, `${machine.backup}.wal`)
+  }
+
+  async #restore (machine: Machine): Promise<void> {
+    if (machine.backup === undefined) return
+    await this.#loseDatabase(machine)
+    for (const suffix of ['', '.wal']) if (existsSync(machine.backup + suffix)) cpSync(machine.backup + suffix, path.join(machine.database, `aggregator.duckdb${suffix}`))
+    this.trace.push(`${machine.name}'s database is restored from an older copy`)
+  }
+
+  async #deleteArchived (): Promise<void> {
+    const view = foldHourly(this.#hourly())
+    const offset = view.statements.get('progress|0')?.['archivedOffset']
+    if (typeof offset === 'number' && offset > 0) await this.#kafka.openAdmin().deleteRecordsBefore(topics.usage, 0, offset)
+    this.trace.push(`the usage log starts at ${String(offset)}`)
+  }
+
+  #answer (): void {
+    const gateway = this.#pick(this.#gateways)
+    gateway.answer(Array.from({ length: 1 + this.#below(4) }, () => ++this.#answered))
+  }
+
+  async step (): Promise<void> {
+    const machine = this.#pick(this.#machines)
+    const gateway = this.#pick(this.#gateways)
+    const actions: readonly (readonly [weight: number, action: () => void | Promise<void>])[] = [
+      [22, () => { this.#answer() }], [22, () => { gateway.send(this.#kafka, 1 + this.#below(5)) }], [8, () => { gateway.learn(this.#kafka.records(topics.usageProgress)) }], [4, () => { gateway.resend() }],
+      [28, async () => { this.#kafka.recordsPerRead = 1 + this.#below(6); await this.#read(machine) }], [16, () => this.#publish(machine)], [8, () => this.#flush(machine)],
+      [9, () => this.#take(machine)], [3, () => this.#crash(machine)], [1.5, () => this.#loseDatabase(machine)], [2, () => this.#backUp(machine)], [2, () => this.#restore(machine)],
+      [4, () => { this.#kafka.compact(this.#pick([topics.hourly, topics.usageProgress]), this.#random()) }], [2, () => this.#deleteArchived()],
+      [1.5, () => { this.#kafka.cut(topics.usage, this.#below(Math.min(6, this.#kafka.records(topics.usage).length + 1))); this.trace.push('the brokers lose what they had not synced') }],
+      [0.5, () => { this.#kafka.remake(topics.usage); this.trace.push('the usage log is made anew') }]
+    ]
+    let at = this.#random() * actions.reduce((sum, [weight]) => sum + weight, 0)
+    for (const [weight, action] of actions) {
+      at -= weight
+      if (at < 0) { await action(); return }
+    }
+  }
+
+  /** No more faults. @returns what is wrong then */
+  async judge (): Promise<string[]> {
+    const [owner, other] = this.#machines as [Machine, Machine]
+    Object.assign(this.#kafka.faults, { publish: undefined })
+    this.#kafka.recordsPerRead = Infinity
+    await other.close()
+    await this.#take(owner)
+    for (let round = 0; round < 4; round++) {
+      for (const gateway of this.#gateways) {
+        gateway.learn(this.#kafka.records(topics.usageProgress))
+        gateway.resend()
+        gateway.send(this.#kafka, Infinity)
+      }
+      if (owner.ownership === undefined) await this.#take(owner)
+      for (let reads = 0; reads < 2; reads++) await this.#read(owner)
+      await this.#flush(owner)
+      for (let publishes = 0; publishes < 6; publishes++) await this.#publish(owner)
+    }
+    const wrong = [...await this.#judgeRows(), ...await this.#judgeArchive()]
+    wrong.push(...(owner.ownership?.owned.opened.aggregator.gaps ?? []).map(({ reason }) => `gap: ${reason}`))
+    return wrong
+  }
+
+  async close (): Promise<void> { for (const machine of this.#machines) await machine.close() }
+
+  #hourly (): { readonly key: string, readonly value: string | null }[] {
+    return this.#kafka.records(topics.hourly).map(({ key = '', value }) => ({ key, value: value?.toString() ?? null }))
+  }
+
+  /** Open rows and closed segments' files, as a ledger adds them up: each request has a key of its own. */
+  async #judgeRows (): Promise<string[]> {
+    const { rows, statements } = foldHourly(this.#hourly())
+    const closed = new Map([...statements].flatMap(([key, value]) => key.startsWith('closed|') ? [[Number(key.split('|')[2]), value['file'] as string] as const] : []))
+    const counts = new Map<number, number>()
+    const add = (apiKeyId: number, count: number): void => { counts.set(apiKeyId, (counts.get(apiKeyId) ?? 0) + count) }
+    for (const row of rows.values()) if (!closed.has(row['segment'] as number)) add(row['apiKeyId'] as number, row['count'] as number)
+    const wrong: string[] = []
+    for (const file of closed.values()) {
+      const found = this.#machines.map(({ database }) => path.join(database, 'segments', file)).find((candidate) => existsSync(candidate))
+      if (found === undefined) { wrong.push(`closed segment ${file} is nowhere`); continue }
+      for (const { apiKeyId, count } of await query<{ apiKeyId: bigint, count: bigint }>(':memory:', `SELECT apiKeyId, count FROM read_parquet('${found}')`)) add(Number(apiKeyId), Number(count))
+    }
+    for (let apiKeyId = 1; apiKeyId <= this.#answered; apiKeyId++) if (counts.get(apiKeyId) !== 1) wrong.push(`request ${apiKeyId} counts ${counts.get(apiKeyId) ?? 0} times`)
+    return wrong
+  }
+
+  async #judgeArchive (): Promise<string[]> {
+    const files = this.#machines.flatMap(({ folder }) => globSync('partition-0/archive/date=*/hour=*/*.parquet', { cwd: folder }).map((file) => `'${path.join(folder, file)}'`))
+    const [found] = files.length === 0 ? [{ events: 0n }] : await query<{ events: bigint }>(':memory:', `SELECT count(DISTINCT apiKeyId) AS events FROM read_parquet([${files.join(', ')}])`)
+    return Number(found?.events) === this.#answered ? [] : [`the archive has ${String(found?.events)} of ${this.#answered} requests`]
+  }
+}
