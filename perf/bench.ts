@@ -7,18 +7,29 @@ import { readCircumstances, root } from './harness/machine.ts'
 import { pagePart, writePage } from './harness/page.ts'
 import type { BenchContext, Scenario, ScenarioResult } from './harness/scenario.ts'
 import { terminalTable } from './harness/table.ts'
+import { backlog } from './scenarios/backlog.ts'
 import { billing } from './scenarios/billing.ts'
+import { clusterPipeline } from './scenarios/cluster-pipeline.ts'
+import { flushCost } from './scenarios/flush-cost.ts'
+import { freshness } from './scenarios/freshness.ts'
 import { gateway } from './scenarios/gateway.ts'
 import { memory } from './scenarios/memory.ts'
 import { pipeline } from './scenarios/pipeline.ts'
+import { redis } from './scenarios/redis.ts'
+import { shipper } from './scenarios/shipper.ts'
+import { takeOver } from './scenarios/take-over.ts'
 
-const scenarios: readonly Scenario[] = [gateway, pipeline, billing, memory]
+const scenarios: readonly Scenario[] = [gateway, pipeline, billing, memory, shipper, clusterPipeline, redis, freshness, takeOver, backlog, flushCost]
+/** All scenarios of the cluster. */
+const clusterGroup = 'cluster'
 
 interface Options {
   readonly wanted: readonly Scenario[]
   readonly isQuick: boolean
   readonly rounds: number
   readonly memoryS: number
+  readonly events: number | undefined
+  readonly rows: number | undefined
   readonly jsonFile: string | undefined
   readonly docsFile: string | undefined
 }
@@ -28,7 +39,7 @@ class UsageError extends Error {}
 function readOptions (): Options {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { quick: { type: 'boolean' }, rounds: { type: 'string' }, 'memory-seconds': { type: 'string' }, json: { type: 'string' }, docs: { type: 'string' } }
+    options: { quick: { type: 'boolean' }, rounds: { type: 'string' }, 'memory-seconds': { type: 'string' }, events: { type: 'string' }, rows: { type: 'string' }, json: { type: 'string' }, docs: { type: 'string' } }
   })
   const isQuick = values.quick === true
   const whole = (name: string, text: string | undefined, otherwise: number, max: number): number => {
@@ -36,36 +47,45 @@ function readOptions (): Options {
     if (!Number.isInteger(value) || value < 1 || value > max) throw new UsageError(`--${name} takes a whole number from 1 to ${max}, not "${text ?? ''}"`)
     return value
   }
-  const unknown = positionals.filter((name) => !scenarios.some((scenario) => scenario.name === name))
-  if (unknown.length > 0) throw new UsageError(`no such scenario: ${unknown.join(', ')}; there are ${scenarios.map((scenario) => scenario.name).join(', ')}`)
+  const unknown = positionals.filter((name) => name !== clusterGroup && !scenarios.some((scenario) => scenario.name === name))
+  if (unknown.length > 0) throw new UsageError(`no such scenario: ${unknown.join(', ')}; there are ${[...scenarios.map((scenario) => scenario.name), clusterGroup].join(', ')}`)
+  const size = (name: 'events' | 'rows', max: number): number | undefined => values[name] === undefined ? undefined : whole(name, values[name], 0, max)
+  const isWanted = ({ name, isCluster = false }: Scenario): boolean => positionals.includes(name) || (isCluster ? positionals.includes(clusterGroup) : positionals.length === 0)
   return {
-    wanted: scenarios.filter((scenario) => positionals.length === 0 || positionals.includes(scenario.name)),
+    wanted: scenarios.filter(isWanted),
     isQuick,
     rounds: whole('rounds', values.rounds, isQuick ? 1 : 3, 100),
     memoryS: whole('memory-seconds', values['memory-seconds'], isQuick ? 60 : 600, 86_400),
+    events: size('events', 100_000_000),
+    rows: size('rows', 10_000_000),
     jsonFile: values.json,
     docsFile: values.docs ?? (isQuick ? undefined : path.join(root, 'docs/benchmarks.md'))
   }
 }
 
 const say = (line: string): void => { process.stderr.write(`  ${line}\n`) }
-const closers: (() => Promise<void> | void)[] = []
+type Closers = (() => Promise<void> | void)[]
+/** Of the scenario that runs, and of what scenarios share. */
+const closers: Closers = []
+const finishers: Closers = []
 
-async function closeAll (): Promise<void> {
-  for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
+async function closeAll (own: Closers): Promise<void> {
+  for (let close = own.pop(); close !== undefined; close = own.pop()) await close()
 }
 
 async function runScenario (scenario: Scenario, options: Options): Promise<ScenarioResult> {
   // Beside the checkout's other state and not under /tmp, which may be memory: a commit has to meet a disk.
   const parent = path.join(root, '.tollgate')
   mkdirSync(parent, { recursive: true })
-  const folder = mkdtempSync(path.join(parent, `bench-${scenario.name}-`))
+  // The path of a socket is limited: a short name leaves the checkout a long one.
+  const folder = mkdtempSync(path.join(parent, 'bench-'))
   closers.push(() => { rmSync(folder, { recursive: true, force: true }) })
-  const context: BenchContext = { isQuick: options.isQuick, rounds: options.rounds, memoryS: options.memoryS, folder, say, onEnd: (close) => { closers.push(close) } }
+  const { isQuick, rounds, memoryS, events, rows } = options
+  const context: BenchContext = { isQuick, rounds, memoryS, events, rows, folder, say, onEnd: (close) => { closers.push(close) }, onFinish: (close) => { finishers.push(close) } }
   try {
     return await scenario.run(context)
   } finally {
-    await closeAll()
+    await closeAll(closers)
   }
 }
 
@@ -86,10 +106,12 @@ async function main (): Promise<void> {
   process.stdout.write(`\n${circumstances.machine}; commit ${circumstances.commit}${options.isQuick ? '\nA quick run: everything was right, the figures mean little.' : ''}\n`)
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void closeAll().then(() => { process.exit(1) }) })
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void closeAll(closers).then(() => closeAll(finishers)).then(() => { process.exit(1) }) })
 try {
   await main()
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof UsageError ? error.message : error instanceof Error ? error.stack ?? error.message : String(error)}\n`)
   process.exitCode = error instanceof UsageError ? 2 : 1
+} finally {
+  await closeAll(finishers)
 }

@@ -36,7 +36,7 @@ async function billedOf (files: ProgramFiles, memberId: number, memberToken: str
 }
 
 /** Compares the bill with what clients saw, load by load. */
-class Books {
+export class Books {
   #billedBefore = 0
   readonly #read: () => Promise<number>
   readonly #operatorPort: number

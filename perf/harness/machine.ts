@@ -44,7 +44,7 @@ function commitText (): string {
 }
 
 export function readCircumstances (): Circumstances {
-  const packages = ['uWebSockets.js', '@duckdb/node-api', 'undici', 'autocannon', 'fastify', '@fastify/http-proxy']
+  const packages = ['uWebSockets.js', '@duckdb/node-api', 'undici', 'autocannon', 'fastify', '@fastify/http-proxy', '@platformatic/kafka', 'redis']
   return {
     machine: machineText(),
     versions: {

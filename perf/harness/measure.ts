@@ -54,8 +54,8 @@ export async function measure ({ contestant, upstreamPid, generator, connections
   }
 }
 
-/** Threads of Tollgate that work after the answer: counting, archive, ledger, and where their DuckDB runs. */
-const laterThreads = new Set(['aggregator', 'billing', 'libuv-worker'])
+/** Threads of Tollgate that work after the answer: counting, archive, ledger, and where their DuckDB runs; in a cluster what takes events to Kafka. */
+const laterThreads = new Set(['aggregator', 'billing', 'libuv-worker', 'shipper'])
 
 /** CPU a request without what happens after the answer. */
 export function answeringCpuUs (sample: Sample): number {

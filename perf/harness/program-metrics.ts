@@ -12,3 +12,12 @@ export async function readMetrics (operatorPort: number): Promise<ReadonlyMap<st
   }
   return sums
 }
+
+/** One value by its labels, 0 when it isn't there. @param sample such as `name{state="owning"}` @throws when nobody answers */
+export async function readMetric (operatorPort: number, sample: string): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${operatorPort}/metrics`)
+  const text = await response.text()
+  if (!response.ok) throw new Error(`/metrics was answered with ${response.status}`)
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`${sample} `))
+  return line === undefined ? 0 : Number(line.slice(sample.length + 1))
+}

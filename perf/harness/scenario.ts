@@ -25,16 +25,23 @@ export interface BenchContext {
   readonly rounds: number
   /** Length of the `memory` scenario under load. */
   readonly memoryS: number
+  /** As `--events` and `--rows` say, for scenarios whose size can be chosen; undefined: their own. */
+  readonly events: number | undefined
+  readonly rows: number | undefined
   /** An empty folder on the disk of the checkout, removed afterwards. */
   readonly folder: string
   /** Progress, to stderr. */
   readonly say: (line: string) => void
   /** Runs at the end of the scenario, last registered first, also after an error or a signal. */
   readonly onEnd: (close: () => Promise<void> | void) => void
+  /** Runs when all scenarios are through, after the last one's `onEnd`. */
+  readonly onFinish: (close: () => Promise<void> | void) => void
 }
 
 export interface Scenario {
   readonly name: string
+  /** Needs Kafka and more time: it runs when it is named, or the group `cluster`. */
+  readonly isCluster?: boolean
   readonly title: string
   readonly run: (context: BenchContext) => Promise<ScenarioResult>
 }

@@ -2,17 +2,16 @@
 import { globSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { openDuckDb, sqlText } from '../../src/platform/duckdb.ts'
-import type { ProgramFiles } from '../../test/helpers/program.ts'
 import { memberCount } from './workload.ts'
 
 export interface Archived { readonly events: number, readonly files: number, readonly bytes: number }
 
-/** Events in the archive, distinct by their identity, counted by a DuckDB of the benchmark's own. */
-export async function countArchived (files: ProgramFiles): Promise<Archived> {
-  const parquet = globSync('archive/**/*.parquet', { cwd: files.state }).map((file) => path.join(files.state, file))
+/** Events in the archives below these state folders, distinct by their identity, counted by a DuckDB of the benchmark's own in `folder`. */
+export async function countArchived ({ folder, states }: { readonly folder: string, readonly states: readonly string[] }): Promise<Archived> {
+  const parquet = states.flatMap((state) => globSync('**/archive/**/*.parquet', { cwd: state }).map((file) => path.join(state, file)))
   const bytes = parquet.reduce((sum, file) => sum + statSync(file).size, 0)
   if (parquet.length === 0) return { events: 0, files: 0, bytes }
-  const duckDb = await openDuckDb({ file: path.join(files.folder, 'check.duckdb'), memoryBytesMax: 1024 ** 3, threads: 2 })
+  const duckDb = await openDuckDb({ file: path.join(folder, 'check.duckdb'), memoryBytesMax: 1024 ** 3, threads: 2 })
   const connection = await duckDb.connect()
   const [row] = await connection.rows<{ events: bigint }>(`SELECT count(*) AS events FROM (SELECT DISTINCT streamId, seq FROM read_parquet([${parquet.map(sqlText).join(', ')}]))`)
   connection.close()
@@ -21,12 +20,12 @@ export async function countArchived (files: ProgramFiles): Promise<Archived> {
 }
 
 /** The sum of all members' bills over HTTP. */
-export async function sumBilled (files: ProgramFiles): Promise<number> {
+export async function sumBilled ({ privatePort, operatorToken }: { readonly privatePort: number, readonly operatorToken: string }): Promise<number> {
   const day = (offset: number): string => new Date(Date.now() + offset * 86_400_000).toISOString().slice(0, 10)
   let sum = 0
   for (let memberId = 1; memberId <= memberCount; memberId++) {
-    const url = `http://127.0.0.1:${files.ports.privateBilling}/private/aggregation/v1/member/${memberId}/charge/total?startDate=${day(-1)}&endDate=${day(0)}`
-    const response = await fetch(url, { headers: { authorization: `Bearer ${files.operatorToken}` } })
+    const url = `http://127.0.0.1:${privatePort}/private/aggregation/v1/member/${memberId}/charge/total?startDate=${day(-1)}&endDate=${day(0)}`
+    const response = await fetch(url, { headers: { authorization: `Bearer ${operatorToken}` } })
     const content = await response.json() as { success: boolean, result: { totalCount: number } }
     if (!content.success) throw new Error(`${url} was answered with ${response.status}`)
     sum += content.result.totalCount

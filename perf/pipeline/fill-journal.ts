@@ -1,8 +1,11 @@
-// Fills a journal with the product's own code: `fill-journal.ts CONFIG-FILE EVENTS`. It does what a gateway's worker does
-// for each answer (meter, ring, group commit, witness), without HTTP, then ends the stream cleanly. A process of its own.
+// Fills a journal with the product's own code: `fill-journal.ts CONFIG-FILE EVENTS [--cluster] [--distinct]`. It does what a
+// gateway's worker does for each answer (meter, ring, group commit, witness), without HTTP, then ends the stream cleanly. A
+// process of its own. `--cluster`: the journal of a gateway that has a process for itself, with the usage log's partitions.
+// `--distinct`: each event is an hourly row of its own.
 import { randomUUID } from 'node:crypto'
 import process from 'node:process'
 import { setImmediate as turn } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 import { embeddedPartitions, journalOptionsOf } from '../../src/compose/thread-options.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { partitionOf } from '../../src/domain/partition.ts'
@@ -16,14 +19,16 @@ import { Workload, gradeOf } from './workload.ts'
 /** As many answers held back at a time as a gateway under load holds. */
 const heldMax = 1_000
 
-const [configFile, eventsText] = process.argv.slice(2)
+const { values: { cluster: isCluster = false, distinct: isDistinct = false }, positionals: [configFile, eventsText] } = parseArgs({
+  allowPositionals: true, options: { cluster: { type: 'boolean' }, distinct: { type: 'boolean' } }
+})
 const events = Number(eventsText)
-if (configFile === undefined || !Number.isInteger(events)) throw new Error('usage: fill-journal.ts CONFIG-FILE EVENTS')
+if (configFile === undefined || !Number.isInteger(events)) throw new Error('usage: fill-journal.ts CONFIG-FILE EVENTS [--cluster] [--distinct]')
 
-const { config, priceBook } = loadConfig({ file: configFile })
+const { config, priceBook } = loadConfig({ file: configFile, ...(isCluster ? { roles: ['gateway'] } : {}) })
 const onDeath = (name: string, error: Error): void => { throw new Error(`thread ${name} ended`, { cause: error }) }
 const journal = await startJournal({
-  journal: { ...journalOptionsOf(config, embeddedPartitions), inFlightMax: heldMax },
+  journal: { ...journalOptionsOf(config, isCluster ? config.usageLog.partitions : embeddedPartitions), inFlightMax: heldMax },
   workers: 1,
   ringBytes: config.journal.ringBytes,
   environment: { logLevel: 'warn', clock: { kind: 'system' }, crashPoint: undefined },
@@ -42,7 +47,7 @@ const workload = new Workload((memberId, apiKeyId) => ({
   state: 'active',
   stateUntilMs: Infinity,
   stateVersion: 0
-}))
+}), isDistinct ? events : undefined)
 
 let settled = 0
 for (let offered = 0; offered < events; offered++) {

@@ -27,15 +27,23 @@ ${endpoints.join('\n')}
 export class Workload {
   readonly #random = seededRandom(42)
   readonly #callers: readonly Caller[]
+  readonly #isDistinct: boolean
+  #made = 0
 
-  constructor (callerOf: (memberId: number, apiKeyId: number) => Caller) {
-    this.#callers = Array.from({ length: memberCount * keysPerMember }, (_, index) => callerOf(1 + index % memberCount, 1 + index))
+  /** @param rows of so many answers each is an hourly row of its own; left out: few keys call often */
+  constructor (callerOf: (memberId: number, apiKeyId: number) => Caller, rows?: number) {
+    this.#isDistinct = rows !== undefined
+    const keys = rows === undefined ? memberCount * keysPerMember : Math.ceil(rows / endpointCount)
+    this.#callers = Array.from({ length: keys }, (_, index) => callerOf(1 + index % memberCount, 1 + index))
   }
 
   next (requestTimeMs: number, traceId: string): Answer {
     const random = this.#random
     const pick = (count: number): number => Math.floor(random() * count)
-    const endpoint = pick(endpointCount)
+    const number = this.#made++
+    const endpoint = this.#isDistinct ? number % endpointCount : pick(endpointCount)
+    // Some call much more than others.
+    const caller = this.#isDistinct ? Math.floor(number / endpointCount) : Math.floor(random() ** 2 * this.#callers.length)
     return {
       requestTimeMs,
       responseTimeMs: requestTimeMs + pick(30),
@@ -45,8 +53,7 @@ export class Workload {
       errorCode: undefined,
       clientIp: `10.${pick(4)}.${pick(256)}.${1 + pick(254)}`,
       clientAgent: agents[pick(agents.length)] ?? '',
-      // Some call much more than others.
-      caller: this.#callers[Math.floor(random() ** 2 * this.#callers.length)],
+      caller: this.#callers[caller],
       traceId,
       routeId: 'api',
       requestBytes: pick(2_000),

@@ -14,6 +14,7 @@ import { runToEnd } from '../harness/servers.ts'
 import { spreadOf } from '../harness/rounds.ts'
 import type { BenchContext, Scenario, ScenarioResult, Table } from '../harness/scenario.ts'
 import { megabytes, short, spreadText, thousands } from '../harness/table.ts'
+import { secondsByThread, threadTable } from '../harness/thread-table.ts'
 import { countArchived, sumBilled } from '../pipeline/checks.ts'
 import type { Archived } from '../pipeline/checks.ts'
 import { pricesText } from '../pipeline/workload.ts'
@@ -78,20 +79,17 @@ async function measureRound (context: BenchContext, round: number, events: numbe
   const doneMs = await Promise.race([awaitDone(files, events), program.diedEarly])
   const cost = costBetween(empty.cost, costOf(program.pid))
   const rssPeakBytes = rssPeakOf(program.pid)
-  const billed = await sumBilled(files)
+  const billed = await sumBilled({ privatePort: files.ports.privateBilling, operatorToken: files.operatorToken })
   if (billed !== events) throw new Error(`${events} events went in, ${billed} are on the bills`)
-  const archived = await countArchived(files)
+  const archived = await countArchived({ folder: files.folder, states: [files.state] })
   if (archived.events !== events) throw new Error(`${events} events went in, ${archived.events} are in the archive`)
   await verify(files)
   await program.stop()
-  const cpuSByThread = Object.fromEntries(Object.entries(cost.cpuMsByThread).map(([name, cpuMs]) => [name, cpuMs / 1000]))
-  return { round, fillS, journalBytes, wallS: (doneMs - startMs) / 1000 - empty.readyS, cpuS: cost.cpuMs / 1000, cpuSByThread, rssPeakBytes, archived }
+  return { round, fillS, journalBytes, wallS: (doneMs - startMs) / 1000 - empty.readyS, cpuS: cost.cpuMs / 1000, cpuSByThread: secondsByThread(cost), rssPeakBytes, archived }
 }
 
 function tablesOf (samples: readonly Sample[], events: number): Table[] {
   const spread = (value: (sample: Sample) => number): string => spreadText(spreadOf(samples.map(value)))
-  const threads = [...new Set(samples.flatMap((sample) => Object.keys(sample.cpuSByThread)))]
-    .map((thread) => ({ thread, us: spreadOf(samples.map((sample) => (sample.cpuSByThread[thread] ?? 0) * 1e6 / events)).median })).sort((a, b) => b.us - a.us)
   return [{
     title: `${thousands(events)} events from journal to ledger, archive included`,
     columns: ['events/s a core', 'CPU us an event', 'wall s', 'events/s', 'RSS peak MB', 'archive bytes an event'],
@@ -100,7 +98,7 @@ function tablesOf (samples: readonly Sample[], events: number): Table[] {
       megabytes(Math.max(...samples.map((sample) => sample.rssPeakBytes))), short(spreadOf(samples.map((sample) => sample.archived.bytes / events)).median)
     ]],
     notes: []
-  }, { title: 'Its CPU by thread, us an event', columns: ['thread', 'us'], rows: threads.map(({ thread, us }) => [thread, us.toFixed(2)]), notes: [] }]
+  }, threadTable('Its CPU by thread, us an event', samples, events)]
 }
 
 async function run (context: BenchContext): Promise<ScenarioResult> {

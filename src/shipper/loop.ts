@@ -54,6 +54,8 @@ export class ShipperLoop {
   readonly #running: Promise<void>[] = []
   #onDeath: (error: unknown) => void = () => {}
   #problem: string | undefined
+  /** Looks at the journal that came to its end. */
+  #looksToEnd = 0
   #tickDueMs = 0
 
   constructor (parts: ShipperLoopParts) {
@@ -121,7 +123,9 @@ export class ShipperLoop {
   async stop (): Promise<void> {
     const { shipping, options, clock, log, kafka } = this.#parts
     const startMs = clock.monotonicMs()
-    const isDone = (): boolean => shipping.isDrained && !shipping.statements.hasUnsaid && !this.#statements.isSending
+    const looksBefore = this.#looksToEnd
+    // What the journal wrote last, that its stream has ended, only a look from now on can see.
+    const isDone = (): boolean => this.#looksToEnd > looksBefore && shipping.isDrained && !shipping.statements.hasUnsaid && !this.#statements.isSending
     while (!isDone() && !this.#watch.isFailing && this.#problem === undefined && clock.monotonicMs() - startMs < options.drainTimeoutMs) {
       this.#bell.ring()
       this.#statements.bell.ring()
@@ -144,6 +148,7 @@ export class ShipperLoop {
       let isMore = false
       try {
         isMore = shipping.read(clock.monotonicMs())
+        if (!isMore) this.#looksToEnd++
         this.#problem = undefined
       } catch (error) {
         if ((error as { readonly code?: unknown }).code === undefined) throw error

@@ -40,7 +40,7 @@ const mebibyte = 2 ** 20
 
 export const shipperDefaults = { helloTimeoutMs: 60_000, drainTimeoutMs: 10_000, resendAfterMs: 60_000 } as const
 
-/** What nobody needs to choose; measured, see docs/usage-log.md. */
+/** What nobody needs to choose; docs/usage-log.md says how fast it is. */
 export function shippingOptionsOf ({ gatewayId, partitions, resendAfterMs }: ShipperOptions): ShippingOptions {
   return { gatewayId, partitions, resendAfterMs, parcelRecordsMax: 1000, parcelBytesMax: mebibyte / 2, bufferBytesMax: 48 * mebibyte, readBytesMax: mebibyte, patienceMs: 5000 }
 }

@@ -41,6 +41,9 @@ export class TopicFollower {
   async run (): Promise<void> {
     const { signal } = this.#parts
     let reader = this.#open()
+    // A read that waits must not hold up a stop.
+    const close = (): void => { void reader.close() }
+    signal.addEventListener('abort', close, { once: true })
     while (!signal.aborted) {
       try {
         await this.#read(reader)
@@ -57,6 +60,7 @@ export class TopicFollower {
         await sleepMs(retryMs, signal).catch(() => undefined)
       }
     }
+    signal.removeEventListener('abort', close)
     await reader.close()
     this.#answered()
   }

@@ -19,6 +19,8 @@ export interface ClusterSetup {
   readonly aggregators: number
   readonly billings: number
   readonly partitions: number
+  /** So that several clusters can share a Kafka. */
+  readonly topicPrefix?: string
   readonly upstreamUrl: string
   /** Brokers as one node sees them, such as through a proxy; the real ones where it isn't said. */
   readonly brokersOf?: (name: string) => readonly string[]
@@ -90,7 +92,7 @@ export class ClusterNode {
   pause (): void { this.program?.process.kill('SIGSTOP') }
   resume (): void { this.program?.process.kill('SIGCONT') }
 
-  async command (argv: readonly string[]): Promise<CommandResult> { return await runCommand(this, argv) }
+  async command (argv: readonly string[]): Promise<CommandResult> { return await runCommand(this, argv, { timeoutMs: 300_000 }) }
 
   async readiness (): Promise<{ readonly isReady: boolean, readonly text: string }> {
     const response = await fetch(`http://127.0.0.1:${this.operatorPort}/readyz`, { signal: AbortSignal.timeout(5_000) })
@@ -113,6 +115,8 @@ export interface Cluster {
   readonly aggregators: readonly ClusterNode[]
   readonly billings: readonly ClusterNode[]
   readonly nodes: readonly ClusterNode[]
+  /** What every node says of itself, for a failure's message. */
+  readonly describe: () => Promise<string>
   readonly stopAll: () => Promise<void>
   readonly killAll: () => Promise<void>
 }
@@ -139,6 +143,11 @@ export async function makeCluster (setup: ClusterSetup): Promise<Cluster> {
     aggregators,
     billings,
     nodes,
+    describe: async () => {
+      const lines = await Promise.all(nodes.map(async (node) => `${node.name} (${node.logFile}): ${await node.readiness().then(({ text }) => text, (error: unknown) => String(error))}`))
+      const [billing] = billings
+      return [...lines, billing === undefined ? '' : (await billing.command(['gateway', 'list'])).stdout].join('\n')
+    },
     stopAll: async () => { for (const group of [gateways, aggregators, billings]) await Promise.all(group.map((node) => node.stop())) },
     killAll: async () => { await Promise.all(nodes.map((node) => node.kill())) }
   }
@@ -152,11 +161,12 @@ export function writeNode (setup: ClusterSetup, node: ClusterNode, aggregators: 
   writeFileSync(path.join(node.folder, 'prices.yaml'), prices)
   const brokers = setup.brokersOf?.(node.name) ?? kafka.brokers
   const copies = kafka.brokers.length === 1 ? '{ replicationFactor: 1, minInsyncReplicas: 1, ' : '{ '
+  const prefix = setup.topicPrefix === undefined ? '' : `topicPrefix: ${setup.topicPrefix}, `
   const files = (others: readonly ClusterNode[]): string => others.map(({ operatorPort }) => `{ url: "http://127.0.0.1:${operatorPort}", tokenFile: operator.token }`).join(', ')
   const peers = aggregators.filter(({ name }) => name !== node.name)
   writeFileSync(node.configFile, `state: ./state
 gatewayId: ${node.name}
-kafka: ${copies}brokers: [${brokers.map((broker) => JSON.stringify(broker)).join(', ')}] }
+kafka: ${copies}${prefix}brokers: [${brokers.map((broker) => JSON.stringify(broker)).join(', ')}] }
 ${redis === undefined ? '' : `redis: { host: 127.0.0.1, port: ${setup.redisPortOf?.(node.name) ?? redis.port} }\n`}usageLog: { partitions: ${setup.partitions} }
 gateway:
   listen: { host: 127.0.0.1, port: ${node.role === 'billing' ? node.unusedPort : node.port} }

@@ -16,13 +16,14 @@ import type { OwnedPartition } from '../../src/aggregator/take-over.ts'
 import type { decideTakeOver } from '../../src/aggregator/take-over-rule.ts'
 import { nextTombstones, segmentsWithRows } from '../../src/aggregator/tombstones.ts'
 import { TollgateError } from '../../src/domain/errors.ts'
+import { hourStartMs } from '../../src/domain/window.ts'
 import type { PartitionRecords, RecordIn, RecordOut } from '../../src/kafka/port.ts'
 import type { SqlConnection } from '../../src/platform/duckdb.ts'
 import { KafkaUsageLog } from '../../src/usage-log/kafka.ts'
 import { parseStreamProgress } from '../../src/usage-log/usage-progress.ts'
 import { query, silent, temporaryFolder } from '../helpers/aggregator-rig.ts'
 import { MemoryKafka } from '../helpers/memory-kafka.ts'
-import { testTimeMs, usageEvent } from '../helpers/memory-usage-log.ts'
+import { testHour, testTimeMs, usageEvent } from '../helpers/memory-usage-log.ts'
 import { ClusterStream, foldHourly } from '../helpers/owner-rig.ts'
 import { seededRandom } from '../helpers/seeded-random.ts'
 
@@ -39,6 +40,9 @@ const topics = clusterTopics('')
 const allTopics = [topics.usage, topics.hourly, topics.usageProgress, topics.deadLetter]
 const segmentRowsMax = 12
 
+/** Few keys, so that rows change again and again; enough of them to fill segments. */
+interface Request { readonly apiKeyId: number, readonly apiEndpointId: number, readonly hour: number }
+
 /** A gateway: keeps its records until they are archived, and sends again what stays unapplied. */
 class Gateway {
   readonly stream: ClusterStream
@@ -49,9 +53,9 @@ class Gateway {
 
   constructor (name: string) { this.stream = new ClusterStream(name) }
 
-  answer (apiKeyIds: readonly number[]): void {
+  answer (requests: readonly Request[]): void {
     const first = this.stream.lastSeq + 1
-    const records = this.stream.records(apiKeyIds.map((apiKeyId) => usageEvent({ apiKeyId, requestTimeMs: testTimeMs })))
+    const records = this.stream.records(requests.map(({ apiKeyId, apiEndpointId, hour }) => usageEvent({ apiKeyId, apiEndpointId, requestTimeMs: hourStartMs(hour) })))
     records.forEach((record, index) => { this.journal.push({ seq: first + index, record }) })
   }
 
@@ -107,7 +111,8 @@ export class OwnerWorld {
   readonly #kafka: MemoryKafka
   readonly #machines: Machine[]
   readonly #gateways = [new Gateway('gateway-1'), new Gateway('gateway-2')]
-  #answered = 0
+  /** Requests by key, endpoint and hour. */
+  readonly #answered = new Map<string, number>()
   #nowMs = testTimeMs + 60_000
 
   constructor (t: TestContext, seed: number, variant: OwnerVariant) {
@@ -115,7 +120,7 @@ export class OwnerWorld {
     this.#random = seededRandom(seed)
     this.#variant = variant
     this.#kafka = new MemoryKafka(allTopics, () => ++this.#nowMs)
-    Object.assign(this.#kafka.faults, { isFencingOff: variant.isFencingOff === true, split: variant.split, publish: () => this.#random() < 0.08 ? 'lost-answer' : this.#random() < 0.05 ? 'refused' : 'fine' })
+    Object.assign(this.#kafka.faults, { isFencingOff: variant.isFencingOff === true, split: variant.split, publish: () => this.#random() < 0.04 ? 'lost-answer' : this.#random() < 0.03 ? 'refused' : 'fine' })
     this.#machines = ['a', 'b'].map((name) => new Machine(name, temporaryFolder(t, `machine-${name}`)))
   }
 
@@ -207,10 +212,12 @@ export class OwnerWorld {
   async #backUp (machine: Machine): Promise<void> {
     await this.#crash(machine)
     if (!existsSync(path.join(machine.database, 'aggregator.duckdb'))) return
+    if (machine.backup !== undefined && this.#random() < 0.5) return
     machine.backup = path.join(temporaryFolder(this.#t, 'backup'), 'aggregator.duckdb')
     cpSync(path.join(machine.database, 'aggregator.duckdb'), machine.backup)
     const wal = path.join(machine.database, 'aggregator.duckdb.wal')
     if (existsSync(wal)) cpSync(wal, `${machine.backup}.wal`)
+    await this.#take(machine)
   }
 
   async #restore (machine: Machine): Promise<void> {
@@ -218,6 +225,8 @@ export class OwnerWorld {
     await this.#loseDatabase(machine)
     for (const suffix of ['', '.wal']) if (existsSync(machine.backup + suffix)) cpSync(machine.backup + suffix, path.join(machine.database, `aggregator.duckdb${suffix}`))
     this.trace.push(`${machine.name}'s database is restored from an older copy`)
+    // As an operator does it: the machine starts with it.
+    await this.#take(machine)
   }
 
   async #deleteArchived (): Promise<void> {
@@ -229,16 +238,29 @@ export class OwnerWorld {
 
   #answer (): void {
     const gateway = this.#pick(this.#gateways)
-    gateway.answer(Array.from({ length: 1 + this.#below(4) }, () => ++this.#answered))
+    const requests = Array.from({ length: 1 + this.#below(4) }, () => ({ apiKeyId: 1 + this.#below(3), apiEndpointId: 1 + this.#below(3), hour: testHour + this.#below(3) }))
+    gateway.answer(requests)
+    for (const request of requests) this.#answered.set(rowOf(request), (this.#answered.get(rowOf(request)) ?? 0) + 1)
+  }
+
+  /** A while without faults: an owner gets on. */
+  async #getOn (machine: Machine): Promise<void> {
+    if (machine.ownership === undefined) await this.#take(machine)
+    for (let round = 0; round < 2; round++) {
+      this.#answer()
+      for (const gateway of this.#gateways) gateway.send(this.#kafka, 6)
+      await this.#read(machine)
+      await this.#publish(machine)
+    }
   }
 
   async step (): Promise<void> {
     const machine = this.#pick(this.#machines)
     const gateway = this.#pick(this.#gateways)
     const actions: readonly (readonly [weight: number, action: () => void | Promise<void>])[] = [
-      [22, () => { this.#answer() }], [22, () => { gateway.send(this.#kafka, 1 + this.#below(5)) }], [8, () => { gateway.learn(this.#kafka.records(topics.usageProgress)) }], [4, () => { gateway.resend() }],
+      [18, () => this.#getOn(machine)], [22, () => { this.#answer() }], [22, () => { gateway.send(this.#kafka, 1 + this.#below(5)) }], [8, () => { gateway.learn(this.#kafka.records(topics.usageProgress)) }], [4, () => { gateway.resend() }],
       [28, async () => { this.#kafka.recordsPerRead = 1 + this.#below(6); await this.#read(machine) }], [16, () => this.#publish(machine)], [8, () => this.#flush(machine)],
-      [9, () => this.#take(machine)], [3, () => this.#crash(machine)], [1.5, () => this.#loseDatabase(machine)], [2, () => this.#backUp(machine)], [2, () => this.#restore(machine)],
+      [9, () => this.#take(machine)], [3, () => this.#crash(machine)], [1.5, () => this.#loseDatabase(machine)], [3, () => this.#backUp(machine)], [5, () => this.#restore(machine)],
       [4, () => { this.#kafka.compact(this.#pick([topics.hourly, topics.usageProgress]), this.#random()) }], [2, () => this.#deleteArchived()],
       [1.5, () => { this.#kafka.cut(topics.usage, this.#below(Math.min(6, this.#kafka.records(topics.usage).length + 1))); this.trace.push('the brokers lose what they had not synced') }],
       [0.5, () => { this.#kafka.remake(topics.usage); this.trace.push('the usage log is made anew') }]
@@ -279,26 +301,32 @@ export class OwnerWorld {
     return this.#kafka.records(topics.hourly).map(({ key = '', value }) => ({ key, value: value?.toString() ?? null }))
   }
 
-  /** Open rows and closed segments' files, as a ledger adds them up: each request has a key of its own. */
+  /** Open rows and closed segments' files, as a ledger adds them up. */
   async #judgeRows (): Promise<string[]> {
     const { rows, statements } = foldHourly(this.#hourly())
     const closed = new Map([...statements].flatMap(([key, value]) => key.startsWith('closed|') ? [[Number(key.split('|')[2]), value['file'] as string] as const] : []))
-    const counts = new Map<number, number>()
-    const add = (apiKeyId: number, count: number): void => { counts.set(apiKeyId, (counts.get(apiKeyId) ?? 0) + count) }
-    for (const row of rows.values()) if (!closed.has(row['segment'] as number)) add(row['apiKeyId'] as number, row['count'] as number)
+    const counts = new Map<string, number>()
+    const add = (row: string, count: number): void => { counts.set(row, (counts.get(row) ?? 0) + count) }
+    for (const row of rows.values()) if (!closed.has(row['segment'] as number)) add(rowOf(row as unknown as Request), row['count'] as number)
     const wrong: string[] = []
     for (const file of closed.values()) {
       const found = this.#machines.map(({ database }) => path.join(database, 'segments', file)).find((candidate) => existsSync(candidate))
       if (found === undefined) { wrong.push(`closed segment ${file} is nowhere`); continue }
-      for (const { apiKeyId, count } of await query<{ apiKeyId: bigint, count: bigint }>(':memory:', `SELECT apiKeyId, count FROM read_parquet('${found}')`)) add(Number(apiKeyId), Number(count))
+      const inFile = await query<Request & { count: bigint }>(':memory:', `SELECT apiKeyId::INTEGER AS apiKeyId, apiEndpointId::INTEGER AS apiEndpointId, hour, count FROM read_parquet('${found}')`)
+      for (const row of inFile) add(rowOf(row), Number(row.count))
     }
-    for (let apiKeyId = 1; apiKeyId <= this.#answered; apiKeyId++) if (counts.get(apiKeyId) !== 1) wrong.push(`request ${apiKeyId} counts ${counts.get(apiKeyId) ?? 0} times`)
+    for (const row of new Set([...counts.keys(), ...this.#answered.keys()])) {
+      if (counts.get(row) !== this.#answered.get(row)) wrong.push(`row ${row}: ${counts.get(row) ?? 0} counted, ${this.#answered.get(row) ?? 0} answered`)
+    }
     return wrong
   }
 
   async #judgeArchive (): Promise<string[]> {
     const files = this.#machines.flatMap(({ folder }) => globSync('partition-0/archive/date=*/hour=*/*.parquet', { cwd: folder }).map((file) => `'${path.join(folder, file)}'`))
-    const [found] = files.length === 0 ? [{ events: 0n }] : await query<{ events: bigint }>(':memory:', `SELECT count(DISTINCT apiKeyId) AS events FROM read_parquet([${files.join(', ')}])`)
-    return Number(found?.events) === this.#answered ? [] : [`the archive has ${String(found?.events)} of ${this.#answered} requests`]
+    const [found] = files.length === 0 ? [{ events: 0n }] : await query<{ events: bigint }>(':memory:', `SELECT count(DISTINCT (streamId, seq)) AS events FROM read_parquet([${files.join(', ')}])`)
+    const answered = [...this.#answered.values()].reduce((sum, count) => sum + count, 0)
+    return Number(found?.events) === answered ? [] : [`the archive has ${String(found?.events)} of ${answered} requests`]
   }
 }
+
+function rowOf ({ apiKeyId, apiEndpointId, hour }: Request): string { return `${apiKeyId} ${apiEndpointId} ${hour}` }

@@ -9,8 +9,8 @@ import type { Lane, Parcel } from '../../src/shipper/lane.ts'
 import { Shipping } from '../../src/shipper/shipping.ts'
 import type { StatementBatch } from '../../src/shipper/statements.ts'
 import { framesOf } from './damage-scenario.ts'
-import { JournalMachine, folder } from './journal-machine.ts'
-import type { Request } from './journal-machine.ts'
+import { folder } from './journal-machine.ts'
+import type { JournalMachine, Request } from './journal-machine.ts'
 import { SimulatedPartition, SimulatedStatements } from './shipper-kafka.ts'
 
 export const segmentBytes = 128 * 1024

@@ -1,0 +1,138 @@
+// What keys and limits in Redis cost a gateway: a gateway of a cluster beside the one that has everything in its process.
+import path from 'node:path'
+import { billedCount } from '../../test/helpers/cluster-oracle.ts'
+import { startRedis } from '../../test/services/redis.ts'
+import type { RedisServer } from '../../test/services/redis.ts'
+import { meteredPath } from '../contestants/answer.ts'
+import type { Contestant } from '../contestants/contestant.ts'
+import { startUpstream } from '../contestants/line-up.ts'
+import { Books, startTollgate } from '../contestants/tollgate.ts'
+import type { Tollgate } from '../contestants/tollgate.ts'
+import { clusterPath, createCaller, makeBenchCluster, startNode, startNodes } from '../cluster/cluster.ts'
+import { verifyCluster } from '../cluster/proof.ts'
+import { kafkaText } from '../cluster/services.ts'
+import { costOf } from '../harness/cost.ts'
+import { answeringCpuUs, measure } from '../harness/measure.ts'
+import type { Sample } from '../harness/measure.ts'
+import { orderOf, spreadOf } from '../harness/rounds.ts'
+import type { BenchContext, Scenario, ScenarioResult, Table } from '../harness/scenario.ts'
+import { megabytes, short, spreadText } from '../harness/table.ts'
+import { loadThreads, saturate } from '../load/saturate.ts'
+
+const connections = 64
+const archiveFlushMs = 2_000
+const names = { embedded: 'all in one process', redis: 'gateway of a cluster, Redis for keys and limits' } as const
+
+interface Plan { readonly primeRequests: number, readonly warmUpS: number, readonly saturationS: number }
+const fullPlan: Plan = { primeRequests: 40_000, warmUpS: 1, saturationS: 8 }
+const quickPlan: Plan = { primeRequests: 2_000, warmUpS: 0.3, saturationS: 1 }
+
+interface RedisSample extends Sample { readonly redisCpuUsPerRequest: number }
+
+interface LineUp {
+  readonly contestants: readonly Contestant[]
+  readonly upstreamPid: number
+  readonly redisPid: number
+  readonly verify: () => Promise<void>
+}
+
+async function pidOf (redis: RedisServer): Promise<number> {
+  const pid = Number(/^process_id:(\d+)/m.exec(String(await redis.command('INFO', 'server')))?.[1] ?? NaN)
+  if (!Number.isInteger(pid)) throw new Error('Redis did not tell its process')
+  return pid
+}
+
+async function startLineUp (context: BenchContext): Promise<LineUp> {
+  const upstream = await startUpstream(context)
+  const redis = await startRedis({ after: context.onEnd })
+  const cluster = await makeBenchCluster(context, { name: 'redis', partitions: 6, upstreamPort: upstream.port, redis, extra: `archive: { flushIntervalMs: ${archiveFlushMs} }\n` })
+  const { gateway, aggregator, billing } = cluster
+  context.say('starting a cluster with Redis, and Tollgate in one process')
+  await startNodes(context, [aggregator, billing])
+  const { pid } = await startNode(context, gateway)
+  const caller = await createCaller(gateway, 'bench')
+  const books = new Books(() => billedCount(billing, [caller.memberId]), aggregator.operatorPort)
+  const embedded: Tollgate = await startTollgate(context, { folder: path.join(context.folder, 'embedded'), upstreamPort: upstream.port, archiveFlushMs })
+  return {
+    contestants: [
+      { name: names.embedded, port: embedded.files.ports.gateway, path: meteredPath, headers: { 'x-api-key': embedded.token }, pid: embedded.pid, settle: embedded.settleBilled },
+      { name: names.redis, port: gateway.port, path: clusterPath, headers: { 'x-api-key': caller.token }, pid, settle: (seen) => books.settle(seen) }
+    ],
+    upstreamPid: upstream.pid,
+    redisPid: await pidOf(redis),
+    verify: async () => {
+      await embedded.verify()
+      await verifyCluster(cluster)
+    }
+  }
+}
+
+async function measureOnce ({ upstreamPid, redisPid }: LineUp, contestant: Contestant, round: number, plan: Plan): Promise<RedisSample> {
+  const probe = await saturate(contestant, { connections, requests: connections * 10 })
+  const warmUp = await saturate(contestant, { connections, requests: probe.requests / probe.seconds * plan.warmUpS })
+  await contestant.settle({ complete: probe.requests + warmUp.requests, cutMax: 0 })
+  const requests = warmUp.requests / warmUp.seconds * plan.saturationS
+  const redisBeforeMs = costOf(redisPid).cpuMs
+  const sample = await measure({ contestant, upstreamPid, connections, round, generator: 'autocannon', isCutAtEnd: false, load: () => saturate(contestant, { connections, requests }) })
+  return { ...sample, redisCpuUsPerRequest: (costOf(redisPid).cpuMs - redisBeforeMs) * 1000 / sample.requests }
+}
+
+async function measureAll (context: BenchContext, lineUp: LineUp, plan: Plan): Promise<RedisSample[]> {
+  for (const contestant of lineUp.contestants) {
+    const prime = await saturate(contestant, { connections, requests: plan.primeRequests })
+    await contestant.settle({ complete: prime.requests, cutMax: 0 })
+  }
+  const samples: RedisSample[] = []
+  for (let round = 0; round < context.rounds; round++) {
+    for (const contestant of orderOf(lineUp.contestants, round)) {
+      const sample = await measureOnce(lineUp, contestant, round, plan)
+      context.say(`round ${round + 1} of ${context.rounds}, ${contestant.name}: ${short(answeringCpuUs(sample))} us until the answer, ${short(sample.cpuUsPerRequest)} in all, ${short(sample.ratePerS)} requests/s`)
+      samples.push(sample)
+    }
+  }
+  return samples
+}
+
+function tablesOf (samples: readonly RedisSample[]): Table[] {
+  const of = (name: string): RedisSample[] => samples.filter(({ contestant }) => contestant === name)
+  const spread = (own: readonly RedisSample[], value: (sample: RedisSample) => number): string => spreadText(spreadOf(own.map(value)))
+  const rows = Object.values(names).map((name) => {
+    const own = of(name)
+    const ratios = own.map((sample) => answeringCpuUs(sample) / answeringCpuUs(of(names.embedded).find(({ round }) => round === sample.round) ?? sample))
+    return [
+      name, spread(own, answeringCpuUs), spreadText(spreadOf(ratios)), spread(own, ({ cpuUsPerRequest }) => cpuUsPerRequest),
+      name === names.embedded ? '-' : spread(own, ({ redisCpuUsPerRequest }) => redisCpuUsPerRequest),
+      spread(own, ({ ratePerS }) => ratePerS), spread(own, ({ latencyMsP50 }) => latencyMsP50), spread(own, ({ latencyMsP99 }) => latencyMsP99), megabytes(Math.max(...own.map(({ rssBytes }) => rssBytes)))
+    ]
+  })
+  const threads = [...new Set(samples.flatMap(({ cpuUsPerRequestByThread }) => Object.keys(cpuUsPerRequestByThread)))]
+    .map((thread) => ({ thread, us: Object.values(names).map((name) => spreadOf(of(name).map(({ cpuUsPerRequestByThread }) => cpuUsPerRequestByThread[thread] ?? 0)).median) }))
+    .sort((a, b) => Math.max(...b.us) - Math.max(...a.us))
+  return [{
+    title: `CPU of the gateway's process, us a request, ${connections} connections`,
+    columns: ['gateway', 'until the answer', 'x all in one', 'in all', 'in Redis', 'requests/s', 'p50 ms', 'p99 ms', 'RSS MB'],
+    rows,
+    notes: ['until the answer: without the threads that work after it - aggregator, billing and their DuckDB in the one, the shipper to Kafka in the other.']
+  }, { title: 'By thread, us a request', columns: ['thread', ...Object.values(names)], rows: threads.map(({ thread, us }) => [thread, ...us.map((value) => value.toFixed(2))]), notes: [] }]
+}
+
+async function run (context: BenchContext): Promise<ScenarioResult> {
+  const plan = context.isQuick ? quickPlan : fullPlan
+  const lineUp = await startLineUp(context)
+  const samples = await measureAll(context, lineUp, plan)
+  context.say('tollgate verify')
+  await lineUp.verify()
+  return {
+    settings: [
+      kafkaText,
+      'Redis: one server on the same machine, nothing on disk. The cluster\'s gateway takes keys from its mirror of Redis and asks it for every limit; aggregator and billing server are processes of their own and do not count. The other is Tollgate with all roles in one process.',
+      `Both default configuration with grades that never refuse, an archive written each ${archiveFlushMs / 1000} s, one worker; autocannon with ${loadThreads} threads, ${plan.saturationS} s after ${plan.warmUpS} s to warm up, ${connections} connections, GET with an API key, the same upstream.`,
+      `${context.rounds} rounds, in turn within each; median (least to most), ratios within a round. Every answer was right, each load was on the bill before the next, and \`tollgate verify\` agrees with both.`
+    ],
+    tables: tablesOf(samples),
+    files: [],
+    samples
+  }
+}
+
+export const redis: Scenario = { name: 'redis', title: 'What keys and limits in Redis cost a gateway', isCluster: true, run }
