@@ -17,6 +17,7 @@ import type { LoadedConfig } from '../config/load.ts'
 import type { Role } from '../config/role.ts'
 import type { Config } from '../config/schema.ts'
 import type { PriceBook } from '../domain/price-book.ts'
+import { earliestOpenMs } from '../domain/window.ts'
 import { startGateway } from '../gateway/start.ts'
 import type { LimiterSpec, RegistrySpec } from '../gateway/options.ts'
 import { startJournal } from '../journal/start.ts'
@@ -110,6 +111,8 @@ async function addGateway (assembly: Assembly, priceBook: PriceBook): Promise<Co
     options: shipperOptionsOf(config), journal: journal.reader, environment, onDeath, onStarted: (thread) => { sources.push(sourceOf(thread)) }
   })
   draining.push(shipper)
+  // A new gateway's clock may be behind: none of its requests falls into an hour that was complete before its hello.
+  if (shipper.heardMs !== undefined) await journal.rpc.ask('startAt', earliestOpenMs(shipper.heardMs, config.completeness.graceMs))
   const gateway = await startGateway({ rules: gatewayRulesOf(config, priceBook), environment, journals: journal.workers, limiter: keys.limiter, registry: keys.workersRegistry, onDeath })
   parts.push({ name: 'gateway', stop: gateway.stop })
   sources.push({ name: 'gateway', health: gateway.health, metrics: gateway.metrics })

@@ -12,6 +12,9 @@ export function hourOf (timeMs: number): number { return Math.floor(timeMs / hou
 
 export function hourStartMs (hour: number): number { return hour * hourMs }
 
+/** The start of the first hour that can't have been called complete at `atMs`: its end and the grace are not over. */
+export function earliestOpenMs (atMs: number, graceMs: number): number { return hourStartMs(hourOf(atMs - graceMs)) }
+
 /** The first instant after the hour. */
 export function hourEndMs (hour: number): number { return (hour + 1) * hourMs }
 

@@ -122,6 +122,9 @@ export class Journal {
     this.#markDueMs = 0
   }
 
+  /** No request that starts from now on is given a time before it, milliseconds. */
+  startAt (startMs: number): void { this.#watermark.raise(startMs) }
+
   /** Writes all that was offered and the stream's last mark. The journal can't be used any more. */
   close (): void {
     if (this.#retryDueMs === undefined) this.#mark('closed')

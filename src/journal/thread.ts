@@ -48,7 +48,7 @@ async function start ({ options, log, clock }: ThreadContext<JournalThreadOption
       journal.close()
       for (const port of wakePorts) port.close()
     },
-    handlers: { mark: () => { journal.askMark() } }
+    handlers: { mark: () => { journal.askMark() }, startAt: (startMs: number) => { journal.startAt(startMs) } }
   }
 }
 

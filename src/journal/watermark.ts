@@ -76,6 +76,9 @@ export class Watermark {
 
   get durableMs (): number { return this.#state.durableMarkMs }
 
+  /** No request that starts from now on is given a time before it. */
+  raise (startMs: number): void { this.#state.proposedMarkMs = Math.max(this.#state.proposedMarkMs, startMs) }
+
   /** What the next mark may say, milliseconds. */
   propose (): number {
     this.#state.proposedMarkMs = Math.max(this.#clock.nowMs(), this.#state.proposedMarkMs)

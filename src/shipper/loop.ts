@@ -77,20 +77,21 @@ export class ShipperLoop {
 
   /**
    * Resolves when Kafka has this gateway's hello; or when Kafka is away and the gateway is known to it.
+   * @returns when Kafka took it, milliseconds by the broker's clock; undefined without Kafka
    * @throws TollgateError GATEWAY_UNHEARD
    */
-  async hello (): Promise<void> {
+  async hello (): Promise<number | undefined> {
     const { shipping, known, options, clock, log } = this.#parts
     const startMs = clock.monotonicMs()
     const wasKnown = known.isOpen
     let isTold = false
     for (;;) {
-      if (shipping.statements.isOwnSaid) return
+      if (shipping.statements.isOwnSaid && this.#statements.ownAppendedMs !== undefined) return this.#statements.ownAppendedMs
       const waitedMs = clock.monotonicMs() - startMs
       const isAway = this.#watch.isFailing || waitedMs > knownWaitMs
       if (isAway && wasKnown) {
         log.warn({ gatewayId: options.gatewayId }, 'Kafka does not answer; it knows this gateway, which serves without it: usage stays in the journal')
-        return
+        return undefined
       }
       if (waitedMs > options.helloTimeoutMs) throw new TollgateError('GATEWAY_UNHEARD', `gateway ${options.gatewayId}: Kafka did not take its hello within ${options.helloTimeoutMs / msPerS} s${this.#watch.reasons(undefined).map((reason) => `: ${reason}`).join('')}`)
       if (isAway && !isTold) {

@@ -18,21 +18,25 @@ export interface ShipperStart {
   readonly onDeath: (name: string, error: Error) => void
 }
 
+export interface ShipperHandle extends ThreadHandle {
+  /** When Kafka took this gateway's hello, milliseconds by the broker's clock; undefined when Kafka is away and knows the gateway. */
+  readonly heardMs: number | undefined
+}
+
 /**
  * Resolves when the gateway may serve: Kafka has its hello, or knows it from before and is away. Its `stop` drains: call it
  * after the journal's, whose last frame says that the stream has ended.
  * @throws RemoteError GATEWAY_UNHEARD
  */
-export async function startShipper ({ options, journal, environment, onStarted, onDeath }: ShipperStart): Promise<ThreadHandle> {
+export async function startShipper ({ options, journal, environment, onStarted, onDeath }: ShipperStart): Promise<ShipperHandle> {
   const thread = await startThread({
     name: 'shipper', entry: new URL('./thread.ts', import.meta.url), environment, onDeath, options: { ...options, journal } satisfies ShipperThreadOptions
   })
   onStarted?.(thread)
   try {
-    await thread.rpc.ask('hello')
+    return { ...thread, heardMs: await thread.rpc.ask<number | undefined>('hello') }
   } catch (error) {
     await thread.stop()
     throw error
   }
-  return thread
 }

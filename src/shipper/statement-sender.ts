@@ -35,6 +35,8 @@ export class StatementSender {
   batches = 0
   /** A batch is on its way. */
   isSending = false
+  /** When the broker took the newest mark of our own newest stream that the topic has shown us, by the broker's clock. */
+  ownAppendedMs: number | undefined
   readonly #parts: StatementSenderParts
   readonly #follower: TopicFollower
   #producer: PartitionProducer | undefined
@@ -98,6 +100,7 @@ export class StatementSender {
       if (statement?.kind !== 'mark' || statement.gatewayId !== gatewayId || !shipping.index.hasStream(statement.streamId)) continue
       shipping.statements.published(statement)
       skew.readBack(statement, record.timestampMs)
+      if (statement.streamId === shipping.statements.ownStreamId) this.ownAppendedMs = record.timestampMs
     }
   }
 }

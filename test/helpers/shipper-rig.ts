@@ -16,9 +16,8 @@ import type { JournalHandle } from '../../src/journal/start.ts'
 import { openWorkerSide } from '../../src/journal/worker-side.ts'
 import type { JournalWorkerSide } from '../../src/journal/worker-side.ts'
 import { systemClock } from '../../src/platform/clock.ts'
-import type { ThreadHandle } from '../../src/platform/thread.ts'
 import { shipperDefaults, startShipper } from '../../src/shipper/start.ts'
-import type { ShipperOptions } from '../../src/shipper/start.ts'
+import type { ShipperHandle, ShipperOptions } from '../../src/shipper/start.ts'
 import { usageTopicSpecs, usageTopics } from '../../src/usage-log/kafka-topics.ts'
 import { encodeStreamProgress } from '../../src/usage-log/usage-progress.ts'
 import type { RunningKafka } from '../services/kafka.ts'
@@ -38,7 +37,7 @@ export interface RigOptions {
 export interface ShipperRig {
   readonly folder: string
   readonly journal: JournalHandle
-  readonly shipper: ThreadHandle
+  readonly shipper: ShipperHandle
   /** Offers events with keys 1 to `keys`, each seventh without one; resolves when all are durable. */
   readonly offer: (count: number, keys?: number) => Promise<void>
   /** As a gateway stops. */

@@ -40,6 +40,7 @@ test('events of several streams arrive in order, keyed and chained, once each; t
   await makeUsageTopics(kafka, prefix, partitions)
   const counter = await startCounter(t, kafka, prefix)
   const first = await startShipperRig(t, kafka, { prefix, gatewayId: 'gateway-1', partitions })
+  assert.ok(Math.abs((first.shipper.heardMs ?? 0) - Date.now()) < 60_000, 'the broker\'s time of the hello is known')
   await first.offer(5_000)
   await first.stop()
   await eventually('the first stream has arrived', () => counter.counted.size === 5_000)

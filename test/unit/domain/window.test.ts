@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { dayEndHour, dayOf, daysBetween, formatDate, formatTimeMs, hourEndMs, hourOf, hourOfDay, hourStartMs, isHourBoundary, parseDate, parseInstantMs, parseTimeMs, timeMsMax } from '../../../src/domain/window.ts'
+import { dayEndHour, dayOf, daysBetween, earliestOpenMs, formatDate, formatTimeMs, hourEndMs, hourOf, hourOfDay, hourStartMs, isHourBoundary, parseDate, parseInstantMs, parseTimeMs, timeMsMax } from '../../../src/domain/window.ts'
 
 test('an hour holds its first millisecond and not its end', () => {
   assert.equal(hourOf(0), 0)
@@ -8,6 +8,11 @@ test('an hour holds its first millisecond and not its end', () => {
   assert.equal(hourOf(3_600_000), 1)
   assert.equal(hourEndMs(0), hourStartMs(1))
   assert.ok(isHourBoundary(7_200_000) && !isHourBoundary(7_200_001))
+})
+
+test('an hour is open until its grace is over', () => {
+  assert.equal(earliestOpenMs(hourStartMs(7) + 59_999, 60_000), hourStartMs(6))
+  assert.equal(earliestOpenMs(hourStartMs(7) + 60_000, 60_000), hourStartMs(7))
 })
 
 test('days have 24 hours in UTC', () => {

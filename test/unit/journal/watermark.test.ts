@@ -43,6 +43,15 @@ test('a clock that is set back moves neither the mark nor a request behind what 
   assert.equal(mark(), 5_000)
 })
 
+test('requests start where they are told to at the earliest, though the clock is behind', () => {
+  const { watermark, mark, requests } = open()
+  watermark.raise(9_000)
+  assert.equal(requests.begin(), 9_000)
+  watermark.raise(4_000)
+  requests.end(9_000)
+  assert.deepEqual([requests.begin(), mark()], [9_000, 9_000])
+})
+
 test('a request that begins while a mark is proposed takes the proposed time', () => {
   const { clock, watermark, requests } = open()
   clock.ms = 2_000
