@@ -14,7 +14,7 @@ const noUpstream = 'http://127.0.0.1:9'
 const logLinesShown = 5
 const readyMsMax = 180_000
 
-export interface BenchClusterSetup extends Pick<ClusterSetup, 'partitions'>, Partial<Pick<ClusterSetup, 'aggregators' | 'extra' | 'redis'>> {
+export interface BenchClusterSetup extends Pick<ClusterSetup, 'partitions'>, Partial<Pick<ClusterSetup, 'gateways' | 'aggregators' | 'extra' | 'redis'>> {
   readonly name: string
   readonly upstreamPort?: number
 }
@@ -26,7 +26,7 @@ export interface BenchCluster extends Cluster {
   readonly topicPrefix: string
 }
 
-/** Files, and topics of its own; starts nothing. One gateway, one billing server, and one aggregator unless more are asked for. */
+/** Files, and topics of its own; starts nothing. One of each role unless more are asked for. */
 export async function makeBenchCluster (context: BenchContext, { name, upstreamPort, ...setup }: BenchClusterSetup): Promise<BenchCluster> {
   const topicPrefix = `${name}-${randomBytes(3).toString('hex')}-`
   const cluster = await makeCluster({
@@ -91,5 +91,5 @@ export async function createCaller (gateway: ClusterNode, name: string): Promise
   return { memberId, token }
 }
 
-/** On the price book of these clusters, and free of charge for nobody. */
+/** In the price book of these clusters. */
 export const clusterPath = '/api/v1/resource1/t1'
