@@ -1,37 +1,15 @@
 // What can happen to a cluster, one fault each. A fault begins with a cluster that works and ends when it works again;
 // what it did to the counts is judged at the end, by the oracle.
-import { cpSync, existsSync, rmSync } from 'node:fs'
-import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Cluster, ClusterNode } from '../helpers/cluster.ts'
-import type { Links } from '../helpers/cluster-links.ts'
 import type { RunningKafka } from '../services/kafka.ts'
-import type { RedisServer } from '../services/redis.ts'
-
-export interface FaultContext {
-  readonly cluster: Cluster
-  readonly kafka: RunningKafka
-  readonly redis: RedisServer
-  readonly links: Links
-  readonly random: () => number
-  /** A node that is stopped most of the time: it comes and goes in rebalance storms. */
-  readonly spare: ClusterNode
-}
-
-export interface Fault {
-  readonly name: string
-  /** How often it is wanted in the short form, beside what chance adds. */
-  readonly timesMin: number
-  readonly run: (context: FaultContext) => Promise<void>
-}
+import { between, oneOf, usageTopic } from './cluster-fault.ts'
+import type { Fault } from './cluster-fault.ts'
+import { stateFaults } from './cluster-state-faults.ts'
 
 /** Longer than a member of the group may be silent: its partitions are dealt to others meanwhile. */
 const zombieMs = 13_000
-const between = (random: () => number, fromMs: number, toMs: number): number => Math.floor(fromMs + random() * (toMs - fromMs))
-const oneOf = <Item>(random: () => number, items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item
-const usageTopic = 'api-usage-trace'
-
 export const faults: readonly Fault[] = [
+  ...stateFaults,
   ...(['gateways', 'aggregators', 'billings'] as const).flatMap((group): Fault[] => [
     {
       name: `SIGKILL of one of the ${group}`,
@@ -183,85 +161,8 @@ export const faults: readonly Fault[] = [
         else await spare.stop()
       }
     }
-  },
-  {
-    name: 'an aggregator\'s databases are lost',
-    timesMin: 2,
-    run: async ({ cluster, random }) => {
-      const node = oneOf(random, cluster.aggregators)
-      await node.kill()
-      for (let partition = 0; partition < cluster.setup.partitions; partition++) {
-        for (const suffix of ['', '.wal']) rmSync(path.join(node.state, `partition-${partition}`, 'aggregator', `aggregator.duckdb${suffix}`), { force: true })
-      }
-      await node.start({ isReadyAwaited: false })
-    }
-  },
-  {
-    name: 'an aggregator\'s databases are restored from a copy',
-    timesMin: 2,
-    run: async ({ cluster, random }) => {
-      const node = oneOf(random, cluster.aggregators)
-      const copies = path.join(node.folder, 'backup')
-      await node.stop()
-      const databases = Array.from({ length: cluster.setup.partitions }, (_, partition) => path.join(node.state, `partition-${partition}`, 'aggregator', 'aggregator.duckdb')).filter((file) => existsSync(file))
-      rmSync(copies, { recursive: true, force: true })
-      for (const [index, file] of databases.entries()) cpSync(file, path.join(copies, String(index)))
-      await node.start()
-      await sleep(between(random, 1_000, 3_000))
-      await node.kill()
-      for (const [index, file] of databases.entries()) {
-        rmSync(`${file}.wal`, { force: true })
-        cpSync(path.join(copies, String(index)), file)
-      }
-      await node.start({ isReadyAwaited: false })
-    }
-  },
-  {
-    name: 'a billing server\'s disk is lost',
-    timesMin: 2,
-    run: async ({ cluster, random }) => {
-      const node = oneOf(random, cluster.billings)
-      await node.kill()
-      rmSync(node.state, { recursive: true, force: true })
-      await node.start({ isReadyAwaited: false })
-    }
-  },
-  {
-    name: 'a gateway\'s journal is restored from a copy',
-    timesMin: 2,
-    run: async ({ cluster, random }) => {
-      const node = oneOf(random, cluster.gateways)
-      const copy = path.join(node.folder, 'journal-backup')
-      await node.stop()
-      rmSync(copy, { recursive: true, force: true })
-      cpSync(node.state, copy, { recursive: true })
-      await node.start()
-      await sleep(between(random, 1_000, 2_000))
-      // A clean stop ships everything: what a dead disk had not shipped is not promised.
-      if (await node.stop() !== 0) throw new Error(`${node.name} could not ship everything before its stop`)
-      rmSync(node.state, { recursive: true, force: true })
-      cpSync(copy, node.state, { recursive: true })
-      await node.start({ isReadyAwaited: false })
-    }
-  },
-  {
-    name: 'records that nobody can read, and records twice',
-    timesMin: 3,
-    run: async ({ kafka, cluster, random }) => {
-      const producer = kafka.independent('poison').producer({ allowAutoTopicCreation: false })
-      await producer.connect()
-      try {
-        const partition = Math.floor(random() * cluster.setup.partitions)
-        await producer.send({ topic: usageTopic, messages: poison.map((value) => ({ key: '1', value, partition })) })
-        await producer.send({ topic: 'hourly-api-usage', messages: poison.map((value, index) => ({ key: `nobody|${index}`, value, partition })) })
-      } finally {
-        await producer.disconnect()
-      }
-    }
   }
 ]
-
-const poison: readonly (string | null)[] = ['', '{', 'null', '[]', '{"eventId":1}', '{"apiKey":"secret","memberId":1}', 'x'.repeat(200_000), null, '\u0000\uffff', '{"schemaVersion":99}']
 
 async function killBroker (kafka: RunningKafka, nodeId: number): Promise<void> {
   await kafka.kill(nodeId)

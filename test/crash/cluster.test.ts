@@ -15,11 +15,15 @@ import { archiveFolders, archivedByTrace, billedCount, judge, readTopics } from 
 import { openEchoUpstream } from '../helpers/echo-upstream.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { RememberingClient } from '../helpers/remembering-client.ts'
+import { shiftedClockEnvironment } from '../helpers/shifted-clock.ts'
+import { mountSmallDisk } from '../helpers/small-disk.ts'
+import type { SmallDisk } from '../helpers/small-disk.ts'
 import { seededRandom } from '../helpers/seeded-random.ts'
 import { startKafka } from '../services/kafka.ts'
 import { startRedis } from '../services/redis.ts'
+import { clockFileOf } from './cluster-fault.ts'
+import type { Fault, FaultContext } from './cluster-fault.ts'
 import { faults } from './cluster-faults.ts'
-import type { Fault, FaultContext } from './cluster-faults.ts'
 
 const isLong = process.env['TOLLGATE_LONG'] === 'soak'
 const seed = Number(process.env['TOLLGATE_SEED'] ?? Date.now() % 1_000_000)
@@ -30,8 +34,8 @@ const keyCount = 24
 /** A cluster that doesn't work again within this is a fault of its own. */
 const recoveryMsMax = 120_000
 
-function planFaults (random: () => number): Fault[] {
-  const known = only === undefined ? faults : faults.filter(({ name }) => name.includes(only))
+function planFaults ({ random, disks }: FaultContext): Fault[] {
+  const known = faults.filter(({ name }) => name.includes(only ?? '') && (disks.size > 0 || !name.startsWith('the disk of')))
   // One of each kind first, so that a short run has seen them all.
   const turns = Math.max(...known.map(({ timesMin }) => timesMin))
   const plan = Array.from({ length: turns }, (_, turn) => known.filter(({ timesMin }) => turn < timesMin)).flat().slice(0, faultsWanted)
@@ -67,6 +71,17 @@ async function createKeys (gateway: ClusterNode): Promise<{ readonly memberId: n
   return { memberId, tokens }
 }
 
+const diskMebibytes = 512
+
+function mountDisks (nodes: readonly ClusterNode[]): Map<ClusterNode, SmallDisk> {
+  const disks = new Map<ClusterNode, SmallDisk>()
+  for (const node of nodes) {
+    const disk = mountSmallDisk(path.join(node.folder, 'state'), diskMebibytes)
+    if (disk !== undefined) disks.set(node, disk)
+  }
+  return disks
+}
+
 /** Everything that should run runs, and says that it works. */
 async function awaitAllReady ({ nodes }: Cluster): Promise<void> {
   for (const node of nodes) await node.ready(recoveryMsMax)
@@ -80,7 +95,7 @@ interface Run { readonly byName: Map<string, number>, readonly slow: string[] }
 
 async function runFaults (context: FaultContext, clients: readonly RememberingClient[]): Promise<Run> {
   const run: Run = { byName: new Map(), slow: [] }
-  const plan = planFaults(context.random)
+  const plan = planFaults(context)
   for (const [index, fault] of plan.entries()) {
     const before = clients.reduce((sum, { memories }) => sum + memories.length, 0)
     await fault.run(context)
@@ -100,7 +115,7 @@ test(`a cluster under ${faultsWanted} faults, seed ${seed}`, async (t) => {
   const upstream = await openEchoUpstream()
   t.after(upstream.close)
   const redis = await startRedis(t)
-  const names = ['gateway-1', 'gateway-2', 'aggregator-1', 'aggregator-2', 'aggregator-3', 'billing-1', 'billing-2']
+  const names = ['gateway-1', 'gateway-2', 'gateway-3', 'aggregator-1', 'aggregator-2', 'aggregator-3', 'billing-1', 'billing-2']
   const links = await openLinks(names, 3, () => redis.port)
   t.after(links.close)
   const kafka = await startKafka(t, { brokers: 3, links: links.brokerLinks })
@@ -108,7 +123,7 @@ test(`a cluster under ${faultsWanted} faults, seed ${seed}`, async (t) => {
     folder,
     kafka,
     redis,
-    gateways: 2,
+    gateways: 3,
     aggregators: 3,
     billings: 2,
     partitions: 4,
@@ -124,14 +139,20 @@ completeness: { graceMs: 1000 }
 `
   })
   const spare = made.aggregators[2] as ClusterNode
-  const cluster: Cluster = { ...made, aggregators: made.aggregators.slice(0, 2), nodes: made.nodes.filter((node) => node !== spare) }
-  t.after(() => made.killAll())
+  const clone = made.gateways[2] as ClusterNode
+  const cluster: Cluster = { ...made, gateways: made.gateways.slice(0, 2), aggregators: made.aggregators.slice(0, 2), nodes: made.nodes.filter((node) => node !== spare && node !== clone) }
+  const disks = mountDisks([cluster.gateways[1], cluster.aggregators[1]] as ClusterNode[])
+  t.after(async () => {
+    await made.killAll()
+    for (const disk of disks.values()) disk.unmount()
+  })
+  for (const gateway of cluster.gateways) gateway.environment = shiftedClockEnvironment(clockFileOf(gateway))
   await startAll(cluster)
   await awaitAllReady(cluster)
   const { memberId, tokens } = await createKeys(cluster.gateways[0] as ClusterNode)
   const clients = openClients(cluster.gateways, tokens, random)
   const running = clients.map((client) => client.run())
-  const run = await runFaults({ cluster, kafka, redis, links, random, spare }, clients)
+  const run = await runFaults({ cluster, kafka, redis, links, random, spare, clone, disks }, clients)
   await sleep(1_000)
   for (const client of clients) client.stop()
   await Promise.all(running)
@@ -140,7 +161,7 @@ completeness: { graceMs: 1000 }
   await spare.start()
   const verify = await (cluster.billings[0] as ClusterNode).command(['verify', '--wait', '120'])
   const verdict = judge(clients.flatMap(({ memories }) => memories), await archivedByTrace(archiveFolders(made)))
-  t.diagnostic(`note: seed ${seed}: ${[...run.byName.values()].reduce((sum, count) => sum + count, 0)} faults of ${run.byName.size} kinds, ${verdict.complete} complete answers, ${verdict.cut} cut, ${verdict.unsent} unsent`)
+  t.diagnostic(`note: seed ${seed}: ${[...run.byName.values()].reduce((sum, count) => sum + count, 0)} faults of ${run.byName.size} kinds, ${verdict.complete} complete answers, ${verdict.cut} cut, ${verdict.unsent} unsent${disks.size === 0 ? '; no full disks: this user may not mount any' : ''}`)
   assert.deepEqual(verdict.wrong, [])
   if (verify.code !== 0) assert.fail(`verify ended with ${verify.code}: ${verify.stdout}${verify.stderr}\n${await made.describe()}`)
   for (const billing of cluster.billings) {
@@ -152,5 +173,7 @@ completeness: { graceMs: 1000 }
   assert.ok(verdict.cut > 0 || only !== undefined, 'no answer was cut: the faults came too late')
   assert.deepEqual(run.slow.filter((name) => !name.includes('gateway') && !name.includes('node')), [], 'traffic went on')
   await made.stopAll()
+  for (const disk of disks.values()) disk.unmount()
+  disks.clear()
   rmSync(folder, { recursive: true })
 })

@@ -64,7 +64,8 @@ function isRight ({ outcome, status, key }: Memory, { times, billable }: Archive
 /** Requests on the bills of these members, over HTTP from one billing server. */
 export async function billedCount (billing: ClusterNode, memberIds: readonly number[]): Promise<number> {
   const today = Math.floor(Date.now() / 86_400_000) * 86_400_000
-  const [from, to] = [today - 86_400_000, today].map((ms) => new Date(ms).toISOString().slice(0, 10))
+  // A gateway's clock may be ahead.
+  const [from, to] = [today - 86_400_000, today + 7 * 86_400_000].map((ms) => new Date(ms).toISOString().slice(0, 10))
   let sum = 0
   for (const memberId of memberIds) {
     const url = `http://127.0.0.1:${billing.privatePort}/private/aggregation/v1/member/${memberId}/charge/total?startDate=${from}&endDate=${to}`
@@ -108,10 +109,11 @@ async function readToEnd (kafka: Kafka, topic: string, take: (key: string, value
   await consumer.subscribe({ topic, fromBeginning: true })
   await new Promise<void>((resolve, reject) => {
     consumer.run({
-      eachBatch: async ({ batch, resolveOffset }) => {
+      eachBatch: async (payload) => {
+        const { batch } = payload
         for (const { key, value, headers, offset } of batch.messages) {
           take(key?.toString() ?? '', value?.toString() ?? null, Object.fromEntries(Object.entries(headers ?? {}).map(([name, header]) => [name, header?.toString()])))
-          resolveOffset(offset)
+          payload.resolveOffset(offset)
         }
         // The batch's own end counts: the last offsets of a partition may be a transaction's marks, which nobody is given.
         if (Number(batch.lastOffset()) + 2 >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition)

@@ -18,7 +18,8 @@ export interface ClusterSetup {
   readonly gateways: number
   readonly aggregators: number
   readonly billings: number
-  readonly partitions: number
+  /** Raised while a cluster runs: then the files are written again, and `tollgate topics create` is run. */
+  partitions: number
   /** So that several clusters can share a Kafka. */
   readonly topicPrefix?: string
   readonly upstreamUrl: string
@@ -55,6 +56,8 @@ export class ClusterNode {
   readonly operatorPort: number
   /** Of the listener that its role doesn't have. */
   readonly unusedPort: number
+  /** Variables of its environment at each start. */
+  environment: Readonly<Record<string, string>> = {}
   /** Set while it runs. */
   program: Program | undefined
 
@@ -73,7 +76,7 @@ export class ClusterNode {
   async start (options: { readonly env?: Readonly<Record<string, string>>, readonly isReadyAwaited?: boolean } = {}): Promise<void> {
     const { folder, configFile, logFile } = this
     this.program = await startProgram({ folder, configFile, logFile, ports: { operator: this.operatorPort } }, {
-      ...options, argv: ['run', '--role', this.role, '--config', configFile]
+      ...options, env: { ...this.environment, ...options.env }, argv: ['run', '--role', this.role, '--config', configFile]
     })
   }
 
