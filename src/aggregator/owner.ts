@@ -21,7 +21,7 @@ export interface OwnerSettings extends OwnershipSettings {
 
 export interface OwnerParts extends Omit<OwnershipParts, 'deadLetters' | 'settings' | 'kafka' | 'admin'> {
   readonly kafka: Pick<KafkaClient, 'openTransactionalPublisher' | 'openPartitionReader' | 'openPartitionProducer'>
-  readonly admin: Pick<KafkaAdmin, 'topic' | 'deleteRecordsBefore'>
+  readonly admin: Pick<KafkaAdmin, 'topic' | 'offsets' | 'deleteRecordsBefore'>
   readonly settings: OwnerSettings
   /** A new UUID at each call. */
   readonly randomId: () => string
@@ -124,6 +124,8 @@ export class PartitionOwner {
       const owned = await takeOver(this.#takeOverParts(deadLetters), keep)
       this.#keep = undefined
       this.#ownership = await Ownership.begin({ ...this.#parts, deadLetters }, owned)
+      // Shares may have changed while it was taken over.
+      await this.#ownership.setMemory(this.#parts.settings.memoryBytesMax)
       this.#state = 'owning'
       this.#reason = undefined
       this.#retryMs = retryMsMin

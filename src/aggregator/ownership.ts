@@ -224,9 +224,10 @@ export class Ownership {
 
   /** A file of our own must have its copies before the topic loses what it stands for. */
   async #isSafe ({ segment, file, ownerName: closer }: ClosedWithRows): Promise<boolean> {
-    const { partition, onArchived, ownerName } = this.#parts
+    const { partition, onArchived, ownerName, log } = this.#parts
     if (this.#safeSegments.has(segment) || (closer !== null && closer !== ownerName)) return true
-    if (!await onArchived({ partition, files: [path.join(this.aggregator.parts.folders.segments, file)] })) return false
+    const isSafe = await onArchived({ partition, files: [path.join(this.aggregator.parts.folders.segments, file)] }).catch((error: unknown) => { log.warn({ error, partition, file }, 'nobody can say whether a closed segment has its copies; its tombstones wait') })
+    if (isSafe !== true) return false
     this.#safeSegments.add(segment)
     return true
   }

@@ -33,7 +33,7 @@ export type Keep = 'file' | 'topic'
 export interface TakeOverParts {
   readonly partition: number
   readonly kafka: Pick<KafkaClient, 'openTransactionalPublisher' | 'openPartitionReader'>
-  readonly admin: Pick<KafkaAdmin, 'topic'>
+  readonly admin: Pick<KafkaAdmin, 'topic' | 'offsets'>
   readonly topics: ClusterTopics
   /** Of the partition alone. */
   readonly folder: string
@@ -136,12 +136,8 @@ interface Comparison { readonly progress: ProgressValue | undefined, readonly fi
 
 async function decide (parts: TakeOverParts, { progress, file, hourlyTopicId, keep }: Comparison): Promise<OwnedPartition['decision']> {
   const { partition, log } = parts
-  const facts: TakeOverFacts = {
-    hourlyTopicId,
-    progress,
-    file: file === undefined ? undefined : await factsOf(file.aggregator, partition, progress),
-    wasEverCounted: progress === undefined && file === undefined && await wasEverCounted(parts)
-  }
+  const own = file === undefined ? undefined : await factsOf(file.aggregator, partition, progress)
+  const facts: TakeOverFacts = { hourlyTopicId, progress, file: own, wasEverCounted: progress === undefined && own?.hasCounted !== true && await wasEverCounted(parts) }
   const decision = (parts.decide ?? decideTakeOver)(facts)
   if (decision.kind !== 'ask') return decision.kind
   if (keep === undefined) throw new TollgateError('RECOVER_NEEDED', `partition ${partition}: ${decision.reason}`)
@@ -175,12 +171,13 @@ async function wasEverCounted ({ partition, kafka, topics }: TakeOverParts): Pro
   }
 }
 
-/** Topics that were made anew: the old offsets say nothing. All of the usage log is read again, and the chain decides. */
-async function settlePositions ({ partition, log }: TakeOverParts, aggregator: Aggregator, { usageTopicId, hourlyTopicId }: TopicIds): Promise<void> {
+/** Topics that were made anew, or have lost their end: the old offsets say nothing. All of the usage log is read again, and the chain decides. */
+async function settlePositions ({ partition, admin, topics, log }: TakeOverParts, aggregator: Aggregator, { usageTopicId, hourlyTopicId }: TopicIds): Promise<void> {
   const { positions } = partitionOf(aggregator.state, partition)
-  if (positions?.usageTopicId === usageTopicId && positions.hourlyTopicId === hourlyTopicId) return
-  const isAnew = positions?.usageTopicId !== usageTopicId
-  if (isAnew) log.warn({ partition, was: positions?.usageTopicId, is: usageTopicId }, 'the usage log was made anew: it is read from its beginning, and what is missing in it shows as a gap')
+  const { endOffset = 0 } = (await admin.offsets(topics.usage))[partition] ?? {}
+  const isAnew = positions?.usageTopicId !== usageTopicId || positions.appliedOffset > endOffset
+  if (!isAnew && positions.hourlyTopicId === hourlyTopicId) return
+  if (isAnew) log.warn({ partition, was: positions, usageTopicId, endOffset }, 'the usage log was made anew or has lost its end: it is read from its beginning, and what is missing in it shows as a gap')
   const offsets = isAnew ? { appliedOffset: 0, archivedOffset: 0 } : { appliedOffset: positions.appliedOffset, archivedOffset: positions.archivedOffset }
   await writePositions(aggregator, partition, { usageTopicId, hourlyTopicId, ...offsets })
 }

@@ -108,9 +108,9 @@ function runOf ({ streamId, prevSeq, records, problems, seqs, bytes }: OpenRun):
   const ndjson = Buffer.allocUnsafeSlow(bytes)
   let at = 0
   for (const [index, { value }] of records.entries()) {
-    const line = problems.has(seqs[index] as number) ? placeholder : value as Buffer
-    ndjson.set(line, at)
-    withoutLineFeeds(ndjson, at, at + line.length)
+    const line = problems.size > 0 && problems.has(seqs[index] as number) ? placeholder : value as Buffer
+    line.copy(ndjson, at)
+    if (line.includes(lineFeed)) withoutLineFeeds(ndjson.subarray(at, at + line.length))
     at += line.length
     ndjson[at++] = lineFeed
   }
@@ -135,8 +135,8 @@ function runOf ({ streamId, prevSeq, records, problems, seqs, bytes }: OpenRun):
 }
 
 /** JSON of several lines says the same with spaces; a text with a line feed in it is no JSON either way. */
-function withoutLineFeeds (ndjson: Buffer, from: number, to: number): void {
-  for (let at = ndjson.indexOf(lineFeed, from); at >= 0 && at < to; at = ndjson.indexOf(lineFeed, at)) ndjson[at] = space
+function withoutLineFeeds (line: Buffer): void {
+  for (let at = line.indexOf(lineFeed); at >= 0; at = line.indexOf(lineFeed, at)) line[at] = space
 }
 
 /** -1 where it isn't. @param seqs rising */

@@ -16,13 +16,15 @@ export interface KafkaUsageLogParts {
   readonly archivedOffset: () => number
   /** Keeps records that belong to no stream; durable when it resolves. */
   readonly setAside: (strays: readonly Stray[]) => Promise<void>
-  /** The topic was deleted, or made anew: its offsets say nothing any more, and whoever owns the partition takes it over again. */
+  /** The topic was deleted, made anew, or has lost its end: offsets say nothing any more, and whoever owns the partition takes it over again. */
   readonly onGone: (error: TollgateError) => void
   readonly log: Logger
 }
 
 /** The longest wait at the end of the log: whoever wants the aggregator's turn waits behind it. */
 const waitMs = 20
+/** Fetched at once; unpacked it may be many times as much, and is handed out in parts. */
+const fetchBytesMax = 4 * 2 ** 20
 
 export class KafkaUsageLog implements UsageLog {
   readonly partitions: readonly number[]
@@ -49,7 +51,7 @@ export class KafkaUsageLog implements UsageLog {
     const { reader, setAside } = this.#parts
     const { offset, timestampMs } = this.#position
     try {
-      const { records, nextOffset, endOffset } = await reader.read({ offset, bytesMax: Math.max(1, Math.min(bytesMax, Number.MAX_SAFE_INTEGER)), waitMs })
+      const { records, nextOffset, endOffset } = await reader.read({ offset, bytesMax: Math.max(1, Math.min(bytesMax, fetchBytesMax)), waitMs })
       const { items, strays } = itemsOf(records)
       if (strays.length > 0) await setAside(strays)
       this.#position = { offset: nextOffset, timestampMs: records.at(-1)?.timestampMs ?? timestampMs }
@@ -69,9 +71,14 @@ export class KafkaUsageLog implements UsageLog {
 
   #explain (error: unknown): readonly UsageLogItem[] {
     const { log, partition, onGone } = this.#parts
+    if (error instanceof OutOfRangeError && this.#position.offset > error.endOffset) {
+      // The brokers have lost the end of it, and give its offsets to other records now.
+      onGone(error)
+      return []
+    }
     if (error instanceof OutOfRangeError) {
       const { startOffset, endOffset } = error
-      log.warn({ code: error.code, partition, offset: this.#position.offset, startOffset, endOffset }, 'the usage log doesn\'t hold our offset: read from its start; if anything is missing, the chain says so')
+      log.warn({ code: error.code, partition, offset: this.#position.offset, startOffset, endOffset }, 'the usage log no longer holds our offset: it is read from its start, and what is missing in it shows as a gap')
       this.#position = { offset: startOffset, timestampMs: 0 }
       return []
     }

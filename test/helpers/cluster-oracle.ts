@@ -1,8 +1,10 @@
 // The three-valued oracle for a cluster, by code that shares nothing with the program: what each client saw of a request,
-// against the archives of all aggregators, the bills of all billing servers, and both topics as another client reads them.
-import { existsSync, globSync } from 'node:fs'
+// against the archives of all aggregators, the bills of all billing servers, and the topic of hourly counts as another client reads it.
+import { createHash } from 'node:crypto'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
+import type { DuckDBValue } from '@duckdb/node-api'
 import type { Kafka } from 'kafkajs'
 import { operatorToken } from './cluster.ts'
 import type { Cluster, ClusterNode } from './cluster.ts'
@@ -15,19 +17,11 @@ export async function archivedByTrace (folders: readonly string[]): Promise<Map<
   const files = folders.filter((folder) => existsSync(folder)).flatMap((folder) => globSync('**/archive/**/*.parquet', { cwd: folder }).map((file) => path.join(folder, file)))
   const found = new Map<string, Archived>()
   if (files.length === 0) return found
-  const instance = await DuckDBInstance.create(':memory:')
-  const connection = await instance.connect()
-  try {
-    const list = files.map((file) => `'${file.replaceAll('\'', '\'\'')}'`).join(', ')
-    const reader = await connection.runAndReadAll(`
-      select traceId, count(*)::integer as times,
-        (count(*) filter (where memberId is not null and apiKeyId is not null and errorCode is null and responseStatus < 500 and upstreamLatencyMs is not null))::integer as billable
-      from (select distinct on (streamId, seq) * from read_parquet([${list}], union_by_name = true)) group by traceId`)
-    for (const row of reader.getRowObjects()) found.set(String(row['traceId']), { times: Number(row['times']), billable: Number(row['billable']) })
-  } finally {
-    connection.closeSync()
-    instance.closeSync()
-  }
+  const rows = await query(`
+    select traceId, count(*)::integer as times,
+      (count(*) filter (where memberId is not null and apiKeyId is not null and errorCode is null and responseStatus < 500 and upstreamLatencyMs is not null))::integer as billable
+    from (select distinct on (streamId, seq) * from read_parquet([${files.map(sqlText).join(', ')}], union_by_name = true)) group by traceId`)
+  for (const row of rows) found.set(String(row['traceId']), { times: Number(row['times']), billable: Number(row['billable']) })
   return found
 }
 
@@ -80,24 +74,50 @@ export async function billedCount (billing: ClusterNode, memberIds: readonly num
 /** Where the archives and the copies of all aggregators are. */
 export function archiveFolders ({ aggregators }: Cluster): string[] { return aggregators.map(({ state }) => state) }
 
+interface ClosedSegment { readonly file: string, readonly sha256: string }
+
 /**
- * The topics as an independent client reads them: distinct events of the usage log, and the sum of counts of hourly rows,
- * the last record of each key; tombstones of closed segments remove nothing.
+ * The sum of all hourly counts as another client reads their topic: the last record of each row of a segment that is open,
+ * and the files, by name and hash, of those that are closed, whose rows the brokers may have dropped.
  */
-export async function readTopics (kafka: Kafka, topics: { readonly usage: string, readonly hourly: string }): Promise<{ readonly events: number, readonly hourlyCount: number }> {
-  const identities = new Set<string>()
+export async function hourlyCount (kafka: Kafka, topic: string, folders: readonly string[]): Promise<number> {
   const rows = new Map<string, number>()
-  await readToEnd(kafka, topics.usage, (_key, value, headers) => {
-    if (headers['kind'] === undefined && headers['streamId'] !== undefined) identities.add(`${headers['streamId']} ${headers['seq']}`)
-    void value
+  const closed = new Map<string, ClosedSegment>()
+  await readToEnd(kafka, topic, (key, value) => {
+    if (value === null) return
+    if (/^\d+\|\d+\|\d+\|\d+\|\d+\|\d+$/.test(key)) rows.set(key, (JSON.parse(value) as { count: number }).count)
+    const segment = /^closed\|(\d+\|\d+)$/.exec(key)?.[1]
+    if (segment !== undefined) closed.set(segment, JSON.parse(value) as ClosedSegment)
   })
-  await readToEnd(kafka, topics.hourly, (key, value) => {
-    if (/^\d+\|\d+\|\d+\|\d+\|\d+\|\d+$/.test(key) && value !== null) rows.set(key, (JSON.parse(value) as { count: number }).count)
-  })
-  return { events: identities.size, hourlyCount: [...rows.values()].reduce((sum, count) => sum + count, 0) }
+  let sum = 0
+  for (const [key, count] of rows) if (!closed.has(key.split('|').slice(0, 2).join('|'))) sum += count
+  const files = folders.flatMap((folder) => globSync('**/segments/*.parquet', { cwd: folder }).map((file) => path.join(folder, file)))
+  for (const [segment, { file, sha256 }] of closed) {
+    const found = files.find((one) => path.basename(one) === file && createHash('sha256').update(readFileSync(one)).digest('hex') === sha256)
+    if (found === undefined) throw new Error(`closed segment ${segment}: no aggregator has ${file} with the hash of the topic`)
+    const [row] = await query(`select coalesce(sum(count), 0)::bigint as count from read_parquet(${sqlText(found)})`)
+    sum += Number(row?.['count'])
+  }
+  return sum
 }
 
-async function readToEnd (kafka: Kafka, topic: string, take: (key: string, value: string | null, headers: Readonly<Record<string, string | undefined>>) => void): Promise<void> {
+function sqlText (text: string): string { return `'${text.replaceAll('\'', '\'\'')}'` }
+
+async function query (sql: string): Promise<Record<string, DuckDBValue>[]> {
+  const instance = await DuckDBInstance.create(':memory:')
+  const connection = await instance.connect()
+  try {
+    return (await connection.runAndReadAll(sql)).getRowObjects()
+  } finally {
+    connection.closeSync()
+    instance.closeSync()
+  }
+}
+
+/** With a loaded machine's pauses far below it. */
+const silenceMs = 20_000
+
+async function readToEnd (kafka: Kafka, topic: string, take: (key: string, value: string | null) => void): Promise<void> {
   const admin = kafka.admin()
   await admin.connect()
   const ends = (await admin.fetchTopicOffsets(topic)).filter(({ high, low }) => Number(high) > Number(low))
@@ -108,19 +128,21 @@ async function readToEnd (kafka: Kafka, topic: string, take: (key: string, value
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })
   await new Promise<void>((resolve, reject) => {
+    // Marks of transactions have offsets and are given to nobody: where several end a partition, only silence shows its end.
+    let silence: NodeJS.Timeout | undefined
     consumer.run({
       eachBatch: async (payload) => {
         const { batch } = payload
-        for (const { key, value, headers, offset } of batch.messages) {
-          take(key?.toString() ?? '', value?.toString() ?? null, Object.fromEntries(Object.entries(headers ?? {}).map(([name, header]) => [name, header?.toString()])))
+        clearTimeout(silence)
+        for (const { key, value, offset } of batch.messages) {
+          take(key?.toString() ?? '', value?.toString() ?? null)
           payload.resolveOffset(offset)
         }
-        // The batch's own end counts: the last offsets of a partition may be a transaction's marks, which nobody is given.
-        if (Number(batch.lastOffset()) + 2 >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition)
+        if (Number(batch.lastOffset()) + 1 >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition)
         if (left.size === 0) resolve()
+        else silence = setTimeout(resolve, silenceMs)
       }
     }).catch(reject)
-    setTimeout(resolve, 30_000).unref()
   })
   await consumer.disconnect()
 }

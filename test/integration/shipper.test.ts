@@ -14,7 +14,7 @@ import type { Counter } from '../helpers/shipper-rig.ts'
 import { startKafka, uniquePrefix } from '../services/kafka.ts'
 
 const partitions = 3
-const kafka = await startKafka(undefined, { basePort: 23_100 })
+const kafka = await startKafka()
 after(() => kafka.close())
 
 /** What any reader of the topic may rely on. */
