@@ -31,6 +31,7 @@ export interface RigOptions {
   readonly partitions: number
   readonly folder?: string
   readonly journalBytesMax?: number
+  readonly markIntervalMs?: number
   readonly shipper?: Partial<ShipperOptions>
 }
 
@@ -54,13 +55,13 @@ export function temporaryFolder (t: TestContext): string {
   return folder
 }
 
-export async function startRigJournal (t: TestContext, { gatewayId, partitions, journalBytesMax = 64 * mebibyte }: RigOptions, folder: string): Promise<Pick<ShipperRig, 'journal' | 'offer'> & { readonly close: () => Promise<void> }> {
+export async function startRigJournal (t: TestContext, { gatewayId, partitions, journalBytesMax = 64 * mebibyte, markIntervalMs = 100 }: RigOptions, folder: string): Promise<Pick<ShipperRig, 'journal' | 'offer'> & { readonly close: () => Promise<void> }> {
   const onDeath = (name: string, error: Error): void => { throw new Error(`thread ${name} died`, { cause: error }) }
   const journal = await startJournal({
     workers: 1, ringBytes: mebibyte, environment, onDeath,
     journal: {
       folder: path.join(folder, 'journal'), gatewayId, build: '0', partitions, segmentBytes: mebibyte, bytesMax: journalBytesMax, diskFreeBytesMin: 0, commitBytesMax: 256 * 1024,
-      refusedBytesMax: mebibyte, inFlightMax: 1000, eventBytesMax: 4000, ack: 'durable', bufferedIntervalMs: 20, markIntervalMs: 100
+      refusedBytesMax: mebibyte, inFlightMax: 1000, eventBytesMax: 4000, ack: 'durable', bufferedIntervalMs: 20, markIntervalMs
     }
   })
   const side = openWorkerSide(journal.workers[0] as JournalHandle['workers'][number], systemClock)

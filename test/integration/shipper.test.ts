@@ -76,8 +76,11 @@ async function statementsOf (prefix: string): Promise<{ readonly marks: Map<stri
       if (statement?.kind === 'hour') hours.set(`${statement.streamId}|${statement.hour}`, statement)
     }
   })
-  await eventually('every stream has ended', () => marks.size > 0 && [...marks.values()].every(({ state }) => state !== 'open'))
-  await consumer.disconnect()
+  try {
+    await eventually('every stream has ended', () => marks.size > 0 && [...marks.values()].every(({ state }) => state !== 'open'))
+  } finally {
+    await consumer.disconnect()
+  }
   return { marks, hours }
 }
 
@@ -93,6 +96,18 @@ test('a stop drains: the last mark covers every event, and the hours add up', as
   assert.equal(Math.max(...(mark?.lastSeqs ?? []).map(([, lastSeq]) => lastSeq)), 2_000)
   assert.equal([...hours.values()].reduce((sum, { journaled }) => sum + journaled, 0), 2_000)
   assert.equal([...hours.values()].reduce((sum, { answered }) => sum + answered, 0), 2_000)
+})
+
+test('a gateway that stops while it has nothing to do says that it has ended', async (t) => {
+  const prefix = uniquePrefix()
+  await makeUsageTopics(kafka, prefix, partitions)
+  // Without marks between, the last one is the only thing that the stop finds.
+  const rig = await startShipperRig(t, kafka, { prefix, gatewayId: 'gateway-6', partitions, markIntervalMs: 600_000 })
+  await rig.offer(10)
+  await eventually('all is acknowledged', async () => (await rig.shipper.metrics()).find(({ name }) => name === 'tollgate_shipper_events_total')?.values[0]?.value === 10)
+  await rig.stop()
+  const { marks } = await statementsOf(prefix)
+  assert.deepEqual([...marks.values()].map(({ state, seq }) => [state, seq]), [['closed', 10]])
 })
 
 test('Kafka away: a known gateway starts and works, a new one is refused; all arrives when it is back', async (t) => {
