@@ -6,7 +6,7 @@ import type { RunningKafka } from '../services/kafka.ts'
 import type { RedisServer } from '../services/redis.ts'
 import { eventually } from './eventually.ts'
 import { freePorts } from './free-ports.ts'
-import { runCommand, startProgram } from './program.ts'
+import { defaultPrices, runCommand, startProgram } from './program.ts'
 import type { CommandResult, Program } from './program.ts'
 
 export type NodeRole = 'gateway' | 'aggregator' | 'billing'
@@ -36,15 +36,6 @@ const secrets = {
   'operator.token': 'operator-token-of-more-than-32-characters'
 } as const
 export const operatorToken = secrets['operator.token']
-
-const prices = `currency: KRW
-groups:
-  - { id: 1, name: reads, prices: [{ cost: "3" }] }
-  - { id: 2, name: writes, prices: [{ cost: "10" }] }
-endpoints:
-  - { id: 11, group: 1, method: GET, path: "/api/things/{thing}" }
-  - { id: 12, group: 2, method: POST, path: "/api/things" }
-`
 
 export class ClusterNode {
   readonly name: string
@@ -161,7 +152,7 @@ export function writeNode (setup: ClusterSetup, node: ClusterNode, aggregators: 
   const { kafka, redis } = setup
   mkdirSync(node.folder, { recursive: true })
   for (const [name, text] of Object.entries(secrets)) writeFileSync(path.join(node.folder, name), text, { mode: 0o600 })
-  writeFileSync(path.join(node.folder, 'prices.yaml'), prices)
+  writeFileSync(path.join(node.folder, 'prices.yaml'), defaultPrices)
   const brokers = setup.brokersOf?.(node.name) ?? kafka.brokers
   const copies = kafka.brokers.length === 1 ? '{ replicationFactor: 1, minInsyncReplicas: 1, ' : '{ '
   const prefix = setup.topicPrefix === undefined ? '' : `topicPrefix: ${setup.topicPrefix}, `

@@ -46,7 +46,8 @@ const defaultGrades = `
   GRADE_CLASSIC: { ratePerS: 1000000, burst: 1000000 }
   GRADE_PREMIUM: { ratePerS: 1000000, burst: 1000000 }`
 
-const defaultPrices = `currency: KRW
+/** Two endpoints, 3 and 10 KRW. */
+export const defaultPrices = `currency: KRW
 groups:
   - { id: 1, name: reads, prices: [{ cost: "3" }] }
   - { id: 2, name: writes, prices: [{ cost: "10" }] }
