@@ -90,7 +90,7 @@ async function killOnce (files: ProgramFiles, kill: Kill, clients: readonly Reme
 }
 
 async function judge (files: ProgramFiles, memories: readonly Memory[]): Promise<{ readonly wrong: string[], readonly complete: number, readonly cut: number, readonly unsent: number, readonly billable: number }> {
-  const archived = await archivedByTrace(files.state)
+  const archived = await archivedByTrace([files.state])
   const wrong: string[] = []
   const count = { complete: 0, cut: 0, unsent: 0 }
   let billable = 0

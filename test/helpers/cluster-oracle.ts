@@ -1,29 +1,14 @@
 // The three-valued oracle for a cluster, by code that shares nothing with the program: what each client saw of a request,
 // against the archives of all aggregators, the bills of all billing servers, and the topic of hourly counts as another client reads it.
 import { createHash } from 'node:crypto'
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { DuckDBInstance } from '@duckdb/node-api'
-import type { DuckDBValue } from '@duckdb/node-api'
 import type { Kafka } from 'kafkajs'
 import { operatorToken } from './cluster.ts'
 import type { Cluster, ClusterNode } from './cluster.ts'
+import { query, sqlText } from './oracle-archive.ts'
+import type { Archived } from './oracle-archive.ts'
 import type { Memory } from './remembering-client.ts'
-
-export interface Archived { readonly times: number, readonly billable: number }
-
-/** How often each traceId stands in the archives of these folders, copies of an event counted once, and how often billable by the contract's words. */
-export async function archivedByTrace (folders: readonly string[]): Promise<Map<string, Archived>> {
-  const files = folders.filter((folder) => existsSync(folder)).flatMap((folder) => globSync('**/archive/**/*.parquet', { cwd: folder }).map((file) => path.join(folder, file)))
-  const found = new Map<string, Archived>()
-  if (files.length === 0) return found
-  const rows = await query(`
-    select traceId, count(*)::integer as times,
-      (count(*) filter (where memberId is not null and apiKeyId is not null and errorCode is null and responseStatus < 500 and upstreamLatencyMs is not null))::integer as billable
-    from (select distinct on (streamId, seq) * from read_parquet([${files.map(sqlText).join(', ')}], union_by_name = true)) group by traceId`)
-  for (const row of rows) found.set(String(row['traceId']), { times: Number(row['times']), billable: Number(row['billable']) })
-  return found
-}
 
 export interface Verdict {
   /** Requests whose stores say something else than their clients; at most 20. */
@@ -99,19 +84,6 @@ export async function hourlyCount (kafka: Kafka, topic: string, folders: readonl
     sum += Number(row?.['count'])
   }
   return sum
-}
-
-function sqlText (text: string): string { return `'${text.replaceAll('\'', '\'\'')}'` }
-
-async function query (sql: string): Promise<Record<string, DuckDBValue>[]> {
-  const instance = await DuckDBInstance.create(':memory:')
-  const connection = await instance.connect()
-  try {
-    return (await connection.runAndReadAll(sql)).getRowObjects()
-  } finally {
-    connection.closeSync()
-    instance.closeSync()
-  }
 }
 
 /** With a loaded machine's pauses far below it. */
