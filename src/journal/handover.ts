@@ -26,7 +26,19 @@ export interface OutletOptions {
   readonly eventBytesMax: number
   /** Runs `action` once the events of this turn of the worker's loop are handled. */
   readonly defer: (action: () => void) => void
+  /** Requests of this worker that have begun and not ended, those whose events wait here among them. */
+  readonly inFlight: () => number
+  /** Runs `action` after `ms` milliseconds. */
+  readonly later: (action: () => void, ms: number) => void
 }
+
+/**
+ * A commit costs the same for one event as for fifty. Durable, the journal is called when `gatheringFactor` times as many
+ * events wait for it as requests are still on their way to join them, or when the first has waited `gatheringMsMax`. Alone, a
+ * request is never kept waiting. What the values bring: docs/decisions/0020-journal.md.
+ */
+const gatheringFactor = 3
+export const gatheringMsMax = 1
 
 const neverFailed = (): boolean => false
 
@@ -40,11 +52,19 @@ export class EventOutlet {
   #toldTicket = 0
   #callback: SettledCallback = () => { throw new Error('onSettled was not called') }
   #isDeferred = false
+  /** The journal was called for tickets up to here. */
+  #calledTicket = 0
+  #isGathering = false
   readonly #look = (): void => {
     this.#isDeferred = false
     this.settle()
+    if (this.#options.ack === 'durable') this.#gather()
     // Buffered, the journal comes by itself: it is called only before the ring is full.
-    if (this.#options.ack === 'durable' || this.#ring.isHalfFull) this.#state.ring()
+    else if (this.#ring.isHalfFull) this.#state.ring()
+  }
+  readonly #gathered = (): void => {
+    this.#isGathering = false
+    this.#call()
   }
 
   constructor (options: OutletOptions) {
@@ -74,8 +94,9 @@ export class EventOutlet {
     const bytes = Buffer.byteLength(eventJson)
     if (bytes > this.#options.eventBytesMax) throw new RangeError(`an event of ${bytes} bytes: the limit is ${this.#options.eventBytesMax}`)
     if (this.#overflow.length > 0 || !this.#ring.put(eventJson, bytes, place)) this.#overflow.push({ event: eventJson, bytes, place })
+    const ticket = ++this.#lastTicket
     this.#deferLook()
-    return ++this.#lastTicket
+    return ticket
   }
 
   /** Tells the callback what is settled. Called when the journal wakes this worker, and by itself after offers. */
@@ -115,11 +136,30 @@ export class EventOutlet {
     }
     if (moved > 0) {
       this.#overflow.splice(0, moved)
+      this.#ring.askCommit()
       this.#state.ring()
     }
   }
 
-  /** Once a turn of the loop: the events of one turn then go into one commit, and a sleeping journal costs one system call. */
+  /** Calls the journal now, or soon where more events are about to come. */
+  #gather (): void {
+    const { inFlight, later } = this.#options
+    const uncalled = this.#lastTicket - Math.max(this.#calledTicket, this.#toldTicket)
+    const underWay = inFlight() - (this.#lastTicket - this.#toldTicket)
+    if (uncalled >= gatheringFactor * underWay || this.#overflow.length > 0 || this.#ring.isHalfFull) { this.#call(); return }
+    if (uncalled === 0 || this.#isGathering) return
+    this.#isGathering = true
+    later(this.#gathered, gatheringMsMax)
+  }
+
+  #call (): void {
+    if (Math.max(this.#calledTicket, this.#toldTicket) === this.#lastTicket) return
+    this.#calledTicket = this.#lastTicket
+    this.#ring.askCommit()
+    this.#state.ring()
+  }
+
+  /** Once a turn of the loop: its events then go into one commit. */
   #deferLook (): void {
     if (this.#isDeferred) return
     this.#isDeferred = true

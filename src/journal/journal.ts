@@ -104,8 +104,8 @@ export class Journal {
 
   /** Whether a turn would commit, or fail, something now. */
   hasWork (): boolean {
-    const hasOffers = this.#rings.some((ring) => !ring.isEmpty)
-    if (this.#options.ack === 'durable' || !hasOffers) return hasOffers
+    if (this.#options.ack === 'durable') return this.#rings.some((ring) => ring.isCommitAsked)
+    if (this.#rings.every((ring) => ring.isEmpty)) return false
     if (this.#retryDueMs !== undefined) return false
     return this.#parts.clock.monotonicMs() >= this.#commitDueMs || this.#rings.some((ring) => ring.isHalfFull)
   }

@@ -19,6 +19,7 @@ const failedFromBig = 4 * bigsPerLine
 const failedToBig = 5 * bigsPerLine
 const acknowledgedBig = 6 * bigsPerLine
 const oldestBig = 7 * bigsPerLine
+const askedWord = 8 * intsPerLine
 
 /** Before each event: bytes, partition, hour, flags. Entries are aligned to its size, so it never wraps. */
 const entryHeaderBytes = 16
@@ -69,6 +70,11 @@ export class Ring {
   get read (): number { return Atomics.load(this.#ints, readWord) >>> 0 }
   set read (position: number) { Atomics.store(this.#ints, readWord, position | 0) }
   get isEmpty (): boolean { return this.written === this.read }
+
+  /** Producer: what was put so far should be committed now. */
+  askCommit (): void { Atomics.store(this.#ints, askedWord, this.written | 0) }
+  /** Consumer: whether it was asked for something that it has not taken. */
+  get isCommitAsked (): boolean { return ((Atomics.load(this.#ints, askedWord) - this.read) | 0) > 0 }
 
   /** Producer: whether an event of `eventBytes` fits now. */
   hasRoom (eventBytes: number): boolean { return this.#place(entryBytes(eventBytes)) !== undefined }

@@ -18,6 +18,7 @@ export class InFlightRequests {
   readonly #clock: Clock
   /** Starts in flight, in rising order, and how many requests started then. */
   readonly #starts = new Map<number, number>()
+  #count = 0
   #lastMs = 0
   /** What the journal sees; 0 for none. */
   #shownMs = 0
@@ -27,6 +28,8 @@ export class InFlightRequests {
     this.#ring = new Ring(memory.ring)
     this.#clock = clock
   }
+
+  get count (): number { return this.#count }
 
   /** Starts a request. @returns its requestTime, milliseconds: the clock, but never before an earlier request or the mark */
   begin (): number {
@@ -38,6 +41,7 @@ export class InFlightRequests {
     }
     // With a start on show W cannot pass it, and this one is not before it: nothing to read, nothing to store.
     this.#lastMs = startMs
+    this.#count++
     this.#starts.set(startMs, (this.#starts.get(startMs) ?? 0) + 1)
     return startMs
   }
@@ -46,6 +50,7 @@ export class InFlightRequests {
   end (startMs: number): void {
     const count = this.#starts.get(startMs)
     if (count === undefined) throw new Error(`no request in flight started at ${startMs}`)
+    this.#count--
     if (count > 1) this.#starts.set(startMs, count - 1)
     else this.#starts.delete(startMs)
     const oldest = this.#starts.keys().next()

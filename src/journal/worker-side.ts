@@ -1,5 +1,6 @@
 // Everything of the journal that a gateway worker touches, made from what its thread was started with.
 import type { MessagePort } from 'node:worker_threads'
+import { after } from '../platform/clock.ts'
 import type { Clock } from '../platform/clock.ts'
 import { AnsweredCounter } from './answered.ts'
 import { EventOutlet } from './handover.ts'
@@ -27,12 +28,15 @@ export interface JournalWorkerSide {
 }
 
 export function openWorkerSide (spec: JournalWorkerSpec, clock: Clock): JournalWorkerSide {
-  const outlet = new EventOutlet({ ...spec, defer: (action) => { setImmediate(action) } })
+  const inFlight = new InFlightRequests(spec, clock)
+  const outlet = new EventOutlet({
+    ...spec, defer: (action) => { setImmediate(action) }, inFlight: () => inFlight.count, later: (action, ms) => { after(ms, action) }
+  })
   spec.wakePort.on('message', () => { outlet.settle() })
   return {
     outlet,
     answered: new AnsweredCounter(spec.answered),
-    inFlight: new InFlightRequests(spec, clock),
+    inFlight,
     close: () => { spec.wakePort.close() }
   }
 }

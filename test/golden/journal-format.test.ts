@@ -32,7 +32,7 @@ function writeExample (): SimulatedDisk {
     folder: '/journal', gatewayId: 'gateway-1', build: '0.1.0', partitions: 1, segmentBytes, bytesMax: 8 * segmentBytes, diskFreeBytesMin: 0, commitBytesMax: 64 * 1024,
     refusedBytesMax: segmentBytes, inFlightMax: 10, eventBytesMax: 4000, ack: 'durable', bufferedIntervalMs: 100, markIntervalMs: 1000
   }, { disk, clock, memory, wake: () => {}, newUuid: () => uuids.shift() ?? '', log: openLogger({ level: 'silent', thread: 'test' }), counters: new JournalCounters() })
-  const outlet = new EventOutlet({ state: memory.state, ring: memory.rings[0] as SharedArrayBuffer, ack: 'durable', eventBytesMax: 4000, defer: () => {} })
+  const outlet = new EventOutlet({ state: memory.state, ring: memory.rings[0] as SharedArrayBuffer, ack: 'durable', eventBytesMax: 4000, defer: (look) => { look() }, inFlight: () => 0, later: () => {} })
   outlet.onSettled(() => { new AnsweredCounter(memory.answered[0] as SharedArrayBuffer).answered(requestTimeMs) })
   outlet.offer('{"eventId":"7d444840-9dc0-41d1-b245-5ffdce74fad2","requestUri":"/tracking","units":1', { partition: 0, hour, isRefusal: false })
   journal.turn()

@@ -10,7 +10,7 @@ import { freePorts } from './free-ports.ts'
 const root = path.resolve(import.meta.dirname, '../..')
 const mainFile = path.join(root, 'src/main.ts')
 /** As bin/tollgate starts it. */
-const nodeArguments = ['--max-semi-space-size=2', '--disable-warning=ExperimentalWarning', mainFile]
+const nodeArguments = ['--max-semi-space-size=8', '--no-parallel-scavenge', '--disable-warning=ExperimentalWarning', mainFile]
 const variables = { NODE_COMPILE_CACHE: path.join(root, 'node_modules/.cache/tollgate'), MALLOC_ARENA_MAX: '2' }
 
 export interface ProgramPorts { readonly gateway: number, readonly billing: number, readonly privateBilling: number, readonly operator: number }

@@ -39,6 +39,10 @@ const mutants: readonly Mutant[] = [
     changes: [['    Atomics.store(this.#ints, bell, 1)\n    if (!hasWork()) Atomics.wait(this.#ints, bell, 1, timeoutMs)', '    const isIdle = !hasWork()\n    Atomics.store(this.#ints, bell, 1)\n    if (isIdle) Atomics.wait(this.#ints, bell, 1, timeoutMs)']]
   },
   {
+    name: 'a worker rings before it says what should be committed', file: 'src/journal/handover.ts',
+    changes: [['    this.#calledTicket = this.#lastTicket\n    this.#ring.askCommit()\n    this.#state.ring()', '    this.#calledTicket = this.#lastTicket\n    this.#state.ring()\n    this.#ring.askCommit()']]
+  },
+  {
     name: 'the start of the failed range is read before its end', file: 'src/journal/handover.ts',
     changes: [['    const failedTo = this.#ring.failedTo\n    const failedFrom = this.#ring.failedFrom', '    const failedFrom = this.#ring.failedFrom\n    const failedTo = this.#ring.failedTo']]
   },

@@ -9,6 +9,8 @@ import { Stream } from '../../src/journal/stream.ts'
 import { InFlightRequests, Watermark } from '../../src/journal/watermark.ts'
 import { tryEveryOrder } from '../helpers/between-atomics.ts'
 
+/** The bell's word in the journal's state: 1 while its thread sleeps. See journal/memory.ts. */
+const bell = 3 * 64 / Int32Array.BYTES_PER_ELEMENT
 const place = { partition: 0, hour: 1, isRefusal: false }
 
 function open (): { readonly state: JournalState, readonly ring: Ring, readonly memory: { readonly state: SharedArrayBuffer, readonly ring: SharedArrayBuffer } } {
@@ -69,7 +71,7 @@ function wakeComes (): number {
     const { memory, ring } = open()
     let told = 0
     let isWoken = false
-    const outlet = new EventOutlet({ ...memory, ack: 'durable', eventBytesMax: 1000, defer: () => {} })
+    const outlet = new EventOutlet({ ...memory, ack: 'durable', eventBytesMax: 1000, defer: () => {}, inFlight: () => 0, later: () => {} })
     outlet.onSettled((ticket) => { told = ticket })
     outlet.offer('{"a":1', place)
     return {
@@ -86,11 +88,11 @@ function wakeComes (): number {
 function bellRings (): number {
   return tryEveryOrder(() => {
     const { memory, state, ring } = open()
-    const outlet = new EventOutlet({ ...memory, ack: 'durable', eventBytesMax: 1000, defer: (look) => { look() } })
+    const outlet = new EventOutlet({ ...memory, ack: 'durable', eventBytesMax: 1000, defer: (look) => { look() }, inFlight: () => 0, later: () => {} })
     outlet.onSettled(() => {})
     const steps: string[] = []
     return {
-      action: () => { state.sleep(50, () => !ring.isEmpty) },
+      action: () => { state.sleep(50, () => ring.isCommitAsked) },
       onSleep: () => { steps.push('sleeps') },
       other: () => {
         steps.push('offers')
@@ -101,13 +103,34 @@ function bellRings (): number {
   })
 }
 
+/** A journal that sleeps is called, wakes at any moment of the call and looks: it finds the work, or is called again. */
+function callIsHeard (): number {
+  return tryEveryOrder(() => {
+    const { memory, ring } = open()
+    const outlet = new EventOutlet({ ...memory, ack: 'durable', eventBytesMax: 1000, defer: (look) => { look() }, inFlight: () => 0, later: () => {} })
+    outlet.onSettled(() => {})
+    const words = new Int32Array(memory.state)
+    let isCommitted = false
+    words[bell] = 1
+    // Asleep until the bell is rung; then it looks, and sleeps again when there is nothing to do.
+    const look = (): void => {
+      if (words[bell] === 1) return
+      if (ring.isCommitAsked) {
+        commit(ring, 'settle')
+        isCommitted = ring.isEmpty
+      } else words[bell] = 1
+    }
+    return { action: () => { outlet.offer('{"a":1', place) }, other: look, check: () => { look(); assert.ok(isCommitted, 'the journal sleeps and nobody will call it') } }
+  })
+}
+
 /** A worker is told of tickets while the journal fails others: none of the settled ones is taken for failed, nor the other way round. */
 function failuresAreTold (): number {
   const prepare = (): { readonly look: () => void, readonly fail: () => void, readonly check: () => void } => {
     const { memory, ring } = open()
     const outcomes = new Map<number, boolean>()
     let told = 0
-    const outlet = new EventOutlet({ ...memory, ack: 'durable', eventBytesMax: 1000, defer: () => {} })
+    const outlet = new EventOutlet({ ...memory, ack: 'durable', eventBytesMax: 1000, defer: () => {}, inFlight: () => 0, later: () => {} })
     outlet.onSettled((ticket, isFailed) => { for (; told < ticket; told++) outcomes.set(told + 1, isFailed(told + 1)) })
     // Ticket 1 fails and is told; 2 is settled; then 3 fails while the worker looks.
     outlet.offer('{"a":1', place)
@@ -129,4 +152,4 @@ function failuresAreTold (): number {
     tryEveryOrder(() => { const { look, fail, check } = prepare(); return { action: fail, other: look, check } })
 }
 
-export function run (_seed: number): number { return watermarkHolds() + wakeComes() + bellRings() + failuresAreTold() }
+export function run (_seed: number): number { return watermarkHolds() + wakeComes() + bellRings() + callIsHeard() + failuresAreTold() }

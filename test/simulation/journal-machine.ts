@@ -28,12 +28,15 @@ class SimulatedWorker {
   readonly begun: Request[] = []
   readonly held: Request[] = []
   readonly deferred: (() => void)[] = []
+  readonly timers: (() => void)[] = []
   isWakeComing = false
 
   constructor (memory: { readonly state: SharedArrayBuffer, readonly ring: SharedArrayBuffer, readonly answered: SharedArrayBuffer }, { ack, eventBytesMax }: JournalOptions, clock: Clock) {
-    this.outlet = new EventOutlet({ ...memory, ack, eventBytesMax, defer: (action) => { this.deferred.push(action) } })
     this.answered = new AnsweredCounter(memory.answered)
     this.inFlight = new InFlightRequests(memory, clock)
+    this.outlet = new EventOutlet({
+      ...memory, ack, eventBytesMax, defer: (action) => { this.deferred.push(action) }, inFlight: () => this.inFlight.count, later: (action) => { this.timers.push(action) }
+    })
   }
 }
 
@@ -122,6 +125,7 @@ export class JournalMachine {
   /** What a worker's event loop does by itself. */
   runWorker (worker: SimulatedWorker): void {
     for (const action of worker.deferred.splice(0)) action()
+    for (const action of worker.timers.splice(0)) action()
     if (!worker.isWakeComing) return
     worker.isWakeComing = false
     worker.outlet.settle()

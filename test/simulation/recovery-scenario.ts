@@ -101,6 +101,7 @@ function removedReturns (seed: number): void {
   for (const worker of machine.workers) {
     machine.begin(worker)
     machine.finish(worker)
+    machine.runWorker(worker)
   }
   machine.journal?.turn()
   for (const worker of machine.workers) machine.runWorker(worker)

@@ -10,10 +10,11 @@ import { Stream } from '../../../src/journal/stream.ts'
 const place = { partition: 0, hour: 1, isRefusal: false }
 const eventBytesMax = 400
 
-function open (ack: Ack = 'durable') {
+function open (ack: Ack = 'durable', inFlight = (): number => 0) {
   const memory = { state: JournalState.create(), ring: Ring.create(1024) }
   const deferred: (() => void)[] = []
-  const outlet = new EventOutlet({ ...memory, ack, eventBytesMax, defer: (action) => { deferred.push(action) } })
+  const timers: (() => void)[] = []
+  const outlet = new EventOutlet({ ...memory, ack, eventBytesMax, defer: (action) => { deferred.push(action) }, inFlight, later: (action) => { timers.push(action) } })
   const told: { readonly ticket: number, readonly failed: number[] }[] = []
   let last = 0
   outlet.onSettled((ticket, isFailed) => {
@@ -29,7 +30,7 @@ function open (ack: Ack = 'durable') {
     return count
   }
   const runDeferred = (): void => { for (const action of deferred.splice(0)) action() }
-  return { outlet, told, ring, state: new JournalState(memory.state), commit, deferred, runDeferred }
+  return { outlet, told, ring, state: new JournalState(memory.state), commit, deferred, runDeferred, timers }
 }
 
 test('tickets rise by one, and are told together once they are settled', () => {
@@ -93,6 +94,44 @@ test('buffered: a ticket is settled when its event is in the ring, not before', 
   assert.ok((told.at(-1)?.ticket ?? 0) > first)
 })
 
+test('the journal is called when most of the requests in flight wait for it, or the first has waited long enough', () => {
+  let inFlight = 1
+  const { outlet, ring, commit, runDeferred, timers } = open('durable', () => inFlight)
+  const offer = (): void => { outlet.offer('{"a":1', place); runDeferred() }
+  offer()
+  assert.ok(ring.isCommitAsked, 'alone, nobody keeps it waiting')
+  commit('settle')
+  assert.equal(ring.isCommitAsked, false)
+  outlet.settle()
+
+  inFlight = 4
+  offer()
+  offer()
+  assert.deepEqual([ring.isCommitAsked, timers.length], [false, 1])
+  offer()
+  assert.ok(ring.isCommitAsked, 'three wait and one is under way')
+  commit('settle')
+  outlet.settle()
+
+  inFlight = 100
+  timers.shift()?.()
+  assert.equal(ring.isCommitAsked, false, 'what it was set for is on disk')
+  offer()
+  assert.deepEqual([ring.isCommitAsked, timers.length], [false, 1])
+  timers.shift()?.()
+  assert.ok(ring.isCommitAsked)
+})
+
+test('a ring that fills is not left waiting for more', () => {
+  const { outlet, ring, runDeferred } = open('durable', () => 1_000)
+  outlet.offer('x'.repeat(300), place)
+  runDeferred()
+  assert.equal(ring.isCommitAsked, false)
+  outlet.offer('x'.repeat(300), place)
+  runDeferred()
+  assert.ok(ring.isCommitAsked)
+})
+
 test('refusals are recorded only while the journal is open, has room for them, and the ring too', () => {
   const { outlet, state } = open()
   assert.equal(outlet.mayRecordRefusal(), false)
@@ -112,5 +151,5 @@ test('refusals are recorded only while the journal is open, has room for them, a
 test('events longer than agreed, and rings that could not hold one, are mistakes of the program', () => {
   const { outlet } = open()
   assert.throws(() => outlet.offer('x'.repeat(eventBytesMax + 1), place), RangeError)
-  assert.throws(() => new EventOutlet({ state: JournalState.create(), ring: Ring.create(1024), ack: 'durable', eventBytesMax: 600, defer: () => {} }), RangeError)
+  assert.throws(() => new EventOutlet({ state: JournalState.create(), ring: Ring.create(1024), ack: 'durable', eventBytesMax: 600, defer: () => {}, inFlight: () => 0, later: () => {} }), RangeError)
 })
