@@ -22,7 +22,7 @@ export interface AnswerHeadRules {
 }
 
 const hopHeaders: ReadonlySet<string> = new Set([
-  'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade',
+  'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authentication-info', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade',
   // Written by the server itself.
   'date',
   // The gateway's own.

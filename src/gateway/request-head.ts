@@ -45,7 +45,7 @@ export class RequestHead {
     request.forEach(this.#visit)
     if (this.#connection !== '') this.#dropNamed(this.#connection)
     if (!this.#hasOrigin || this.method !== 'OPTIONS') this.preflightMethod = ''
-    if (this.#verdict === 'good' && !(isMethod(this.method) && isTarget.test(this.path) && isTarget.test(this.query))) return 'malformed'
+    if (this.#verdict === 'good' && !(isMethod(this.method) && isTarget.test(this.path) && isTarget.test(this.query) && isHost.test(this.host))) return 'malformed'
     return this.#verdict
   }
 
@@ -148,6 +148,8 @@ const hasControl = new RegExp('[\\u0000-\\u0008\\u000a-\\u001f\\u007f]')
 const isToken = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
 /** RFC 3986 allows fewer; what an upstream must never see is a blank, a control or a byte beyond ASCII. */
 const isTarget = /^[\x21-\x7e]*$/
+/** A name or address and a port: with a user, a path or a list in it, two servers could read two hosts. */
+const isHost = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i
 /** Digits alone, and few enough to stay exact. */
 const isLength = /^\d{1,15}$/
 const methodCharsMax = 20

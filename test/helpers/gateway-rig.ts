@@ -168,7 +168,8 @@ const routeDefaults = {
 
 export const plenty: RateLimit = { ratePerS: 1_000_000, burst: 1_000_000 }
 
-export async function startRig (t: TestContext, options: RigOptions = {}): Promise<Rig> {
+/** @param t whoever ends the rig: a test, or a file of them */
+export async function startRig (t: Pick<TestContext, 'after'>, options: RigOptions = {}): Promise<Rig> {
   const folder = mkdtempSync(path.join(tmpdir(), 'tollgate-gateway-'))
   const upstream = await new UpstreamSample().open()
   const journal = new HandJournal({ workers: options.workers ?? 1, ack: options.ack ?? 'durable', partitions: options.partitions ?? 1 })
