@@ -25,8 +25,14 @@ const route = group({
   trustTraceId: flag({ description: 'A valid X-TRACE-ID of the client is kept; else each request gets a new one.', default: false })
 }, { description: 'Which requests go where.' })
 
+const urlText = { pattern: 'https?://[^/?#@\\s]+/?', patternMeaning: 'http:// or https://, a host and perhaps a port, no path or password' }
+
 const upstream = group({
-  url: text({ description: 'Scheme, host and port: `http://127.0.0.1:3000`.', pattern: 'https?://[^/?#@\\s]+/?', patternMeaning: 'http:// or https://, a host and perhaps a port, no path or password' }),
+  url: text({ description: 'Scheme, host and port: `http://127.0.0.1:3000`.', ...urlText }),
+  otherUrls: list(text({ description: 'Scheme, host and port.', ...urlText }), { description: 'Further servers that answer like the one of `url`. Each request goes to the one with the fewest in flight.', itemsMax: 64, default: [] }),
+  failuresMax: integer({ description: 'A server that fails so many requests in a row is left out for a while, if there is another.', unit: 'requests', minimum: 1, maximum: 1_000, default: 3 }),
+  outMs: integer({ description: 'How long it is left out; then one request tries it. Twice as long each further time, up to a minute.', unit: 'ms', minimum: 10, maximum: 60_000, default: 5_000 }),
+  retriesMax: integer({ description: 'How often a request is sent again that got nothing of an answer: if no connection was made, to another server; else only GET, HEAD, OPTIONS, TRACE, PUT and DELETE. Never one with a body that is streamed. It is billed once.', unit: 'times', minimum: 0, maximum: 5, default: 1 }),
   connectTimeoutMs: integer({ description: 'Until a connection stands; then G0008.', unit: 'ms', minimum: 1, maximum: 600_000, default: 2_000 }),
   responseTimeoutMs: integer({ description: 'From the request\'s last byte to the answer\'s head; then G0009.', unit: 'ms', minimum: 1, maximum: dayMs, default: 30_000 }),
   idleTimeoutMs: integer({ description: 'Silence within a body, either way.', unit: 'ms', minimum: 1, maximum: dayMs, default: 30_000 }),

@@ -125,7 +125,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   onDeadline (): void {
     // A client that doesn't read is the server's to time out; the upstream is paused meanwhile.
     if (this.#phase === 'held' || this.#reply.isBlocked) return
-    this.#call?.cancel()
+    this.#call?.cancel('timeout')
     this.#services.counters.failed(this.#upstreamIndex, 'timeout')
     this.#fail('G0009')
   }

@@ -1,9 +1,13 @@
-// Which HTTP client speaks to an upstream.
+// Which HTTP client speaks to a server, and all servers of an upstream together.
 import type { UpstreamConfig } from '../config/schema.ts'
+import type { Clock } from '../platform/clock.ts'
+import { Targets } from './targets.ts'
 import { openPlainUpstream } from './upstream-plain.ts'
 import { openUndiciUpstream } from './upstream-undici.ts'
 import type { Upstream } from './upstream.ts'
 
-export function openUpstream (config: UpstreamConfig): Upstream {
+export function openUpstream (config: UpstreamConfig, clock: Clock): Targets { return new Targets(config, openClient, clock) }
+
+function openClient (config: UpstreamConfig): Upstream {
   return config.url.startsWith('https:') ? openUndiciUpstream(config) : openPlainUpstream(config)
 }

@@ -47,7 +47,7 @@ class Pool {
   forward (request: UpstreamRequest, handlers: UpstreamHandlers): UpstreamCall {
     const call = new PlainCall(request, handlers, this.#onFinished)
     this.openCalls++
-    const connection = this.#takeIdle()
+    const connection = request.needsNewConnection === true ? undefined : this.#takeIdle()
     if (connection !== undefined) connection.send(call)
     else if (this.#all.size < this.#config.connectionsMax) this.#connect(call)
     else this.#waiting.add(call)

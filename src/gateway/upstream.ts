@@ -1,7 +1,8 @@
 // The way to the upstreams: one function, `forward`. Two HTTP clients take that place: a lean one for plain HTTP/1.1, which a
 // gateway speaks to its neighbours, and undici for TLS. See open-upstream.ts.
 //
-// A request is sent once: what may have reached an upstream is not sent again, because the upstream may have acted on it.
+// A client sends a request once. Whether it is sent again is decided in targets.ts: what may have reached an upstream may have
+// been acted upon.
 import type { Readable } from 'node:stream'
 import type { UpstreamConfig } from '../config/schema.ts'
 
@@ -17,7 +18,12 @@ export interface UpstreamRequest {
   readonly body: Buffer | Readable | null
   /** -1 for a stream of unknown length: it goes chunked. */
   readonly bodyBytes: number
+  /** One that was kept has just failed. A client that can't choose may ignore it. */
+  readonly needsNewConnection?: boolean
 }
+
+/** `timeout`: the upstream was too slow. Else nobody wants the answer any more. */
+export type CancelReason = 'timeout'
 
 /**
  * What the upstream does, in order: onHead once, onData any number of times, then onEnd; or onFailure at any point, once.
@@ -39,7 +45,7 @@ export interface UpstreamCall {
   readonly pause: () => void
   readonly resume: () => void
   /** Closes the connection of a request that is under way; one that waits is never sent. */
-  readonly cancel: () => void
+  readonly cancel: (reason?: CancelReason) => void
 }
 
 export interface Upstream {

@@ -22,6 +22,7 @@ import { createRouter } from './router.ts'
 import { openServer } from './server.ts'
 import type { Services } from './services.ts'
 import { openUpstream } from './open-upstream.ts'
+import type { Targets } from './targets.ts'
 
 export interface GatewayWorkerOptions {
   readonly rules: GatewayRules
@@ -56,7 +57,7 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
     isHolding: journal.ack === 'durable',
     isStopping: false
   }
-  const upstreams = new Map(Object.entries(gateway.upstreams).map(([name, config], index) => [name, { index, upstream: openUpstream(config) }]))
+  const upstreams = new Map(Object.entries(gateway.upstreams).map(([name, config], index) => [name, { index, upstream: openUpstream(config, clock) }]))
   const authenticator = new Authenticator({ ...rules.authentication, partitions: journal.partitions, directory })
   const gatekeeper = new Gatekeeper({
     services,
@@ -73,7 +74,7 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
   const server = await openServer({ host: gateway.listen.host, port: options.port, tls: gateway.listen.tls, stopTimeoutMs: gateway.stopTimeoutMs }, services, gatekeeper)
   return {
     health: () => healthOf(services),
-    metrics: async () => metricsOf(services, authenticator, limiter.metrics(options.worker === 0)),
+    metrics: async () => [...metricsOf(services, authenticator, limiter.metrics(options.worker === 0)), ...upstreamMetrics(upstreams)],
     stop: async () => {
       await server.stop()
       services.inFlight.close()
@@ -100,6 +101,14 @@ function metricsOf ({ counters, inFlight, meter }: Services, authenticator: Auth
     metricJson('tollgate_gateway_unpriced_total', [{ value: meter.unpriced }]),
     metricJson('tollgate_gateway_token_cache_total', [{ labels: { result: 'hit' }, value: authenticator.hits }, { labels: { result: 'miss' }, value: authenticator.misses }]),
     ...limiter
+  ]
+}
+
+function upstreamMetrics (upstreams: ReadonlyMap<string, { readonly upstream: Targets }>): MetricsJson {
+  const named = [...upstreams].map(([name, { upstream }]) => ({ labels: { upstream: name }, upstream }))
+  return [
+    metricJson('tollgate_gateway_upstream_retries_total', named.map(({ labels, upstream }) => ({ labels, value: upstream.retries }))),
+    metricJson('tollgate_gateway_upstream_targets_out', named.flatMap(({ labels, upstream }) => upstream.targets.map(({ url, isOut }) => ({ labels: { ...labels, target: url }, value: Number(isOut) }))))
   ]
 }
 

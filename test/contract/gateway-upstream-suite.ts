@@ -38,7 +38,7 @@ type Open = (config: UpstreamConfig) => Upstream
 
 export function upstreamContract (name: string, open: Open): void {
   const openFor = (t: TestContext, url: string, config: Partial<UpstreamConfig> = {}): Upstream => {
-    const upstream = open({ url, connectTimeoutMs: 500, responseTimeoutMs: 1000, idleTimeoutMs: 1000, keepAliveMs: 4000, connectionsMax: 10, forwardHost: false, ...config })
+    const upstream = open({ url, otherUrls: [], failuresMax: 3, outMs: 5000, retriesMax: 0, connectTimeoutMs: 500, responseTimeoutMs: 1000, idleTimeoutMs: 1000, keepAliveMs: 4000, connectionsMax: 10, forwardHost: false, ...config })
     t.after(() => upstream.close())
     return upstream
   }

@@ -192,7 +192,7 @@ export async function startRig (t: Pick<TestContext, 'after'>, options: RigOptio
         listen: { host: '127.0.0.1', port: 0 },
         workers: options.workers ?? 1,
         routes: (options.routes ?? [{ id: 'api', path: '/api/**' }, { id: 'open', path: '/open/**', isPublic: true }]).map((route) => ({ ...routeDefaults, ...route })),
-        upstreams: { main: { url: upstream.url, connectTimeoutMs: 2000, responseTimeoutMs: 10_000, idleTimeoutMs: 10_000, keepAliveMs: 4000, connectionsMax: 256, forwardHost: false, ...options.upstream } },
+        upstreams: { main: { url: upstream.url, otherUrls: [], failuresMax: 3, outMs: 5000, retriesMax: 1, connectTimeoutMs: 2000, responseTimeoutMs: 10_000, idleTimeoutMs: 10_000, keepAliveMs: 4000, connectionsMax: 256, forwardHost: false, ...options.upstream } },
         requestBytesMax: 10 * 1024 * 1024,
         headerBytesMax: 16 * 1024,
         inFlightMax: 4096,

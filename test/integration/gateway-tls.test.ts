@@ -64,7 +64,8 @@ test('an upstream over TLS with a certificate that is vouched for', async (t) =>
   const url = await secureUpstream(t)
   const probe = `
     import { openUpstream } from ${JSON.stringify(new URL('../../src/gateway/open-upstream.ts', import.meta.url).href)}
-    const upstream = openUpstream({ url: ${JSON.stringify(url)}, connectTimeoutMs: 2000, responseTimeoutMs: 2000, idleTimeoutMs: 2000, keepAliveMs: 4000, connectionsMax: 2, forwardHost: false })
+    import { systemClock } from ${JSON.stringify(new URL('../../src/platform/clock.ts', import.meta.url).href)}
+    const upstream = openUpstream({ url: ${JSON.stringify(url)}, otherUrls: [], failuresMax: 3, outMs: 5000, retriesMax: 1, connectTimeoutMs: 2000, responseTimeoutMs: 2000, idleTimeoutMs: 2000, keepAliveMs: 4000, connectionsMax: 2, forwardHost: false }, systemClock)
     let body = ''
     upstream.forward({ method: 'GET', path: '/secure', headers: [], body: null, bodyBytes: 0 }, {
       onHead () {}, onData: (chunk) => { body += chunk }, onFailure: (failure) => { console.log(failure); void upstream.close() }, onError () {},

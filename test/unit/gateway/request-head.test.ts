@@ -5,7 +5,9 @@ import { RequestHead } from '../../../src/gateway/request-head.ts'
 
 interface Given { readonly method?: string, readonly path?: string, readonly query?: string, readonly headers?: readonly (readonly [string, string])[] }
 
-function request ({ method = 'GET', path = '/', query, headers = [] }: Given): HttpRequest {
+/** With a Host, without which the server lets no request through, unless it has its own. */
+function request ({ method = 'GET', path = '/', query, headers: own = [] }: Given): HttpRequest {
+  const headers = own.some(([name]) => name === 'host') ? own : [['host', 'h'] as const, ...own]
   return {
     getCaseSensitiveMethod: () => method,
     getUrl: () => path,
@@ -36,7 +38,7 @@ test('nothing of one request is left for the next', () => {
   const head = new RequestHead()
   head.read(request({ method: 'OPTIONS', path: '/a', query: 'q', headers: [['host', 'h'], ['x-api-key', 'k'], ['content-length', '1'], ['transfer-encoding', 'x'], ['upgrade', 'u'], ['connection', 'x-a'], ['x-a', '1'], ['origin', 'o'], ['access-control-request-method', 'PUT'], ['forwarded', 'f'], ['x-forwarded-proto', 'p'], ['x-forwarded-host', 'h']] }))
   assert.equal(head.read(request({})), 'good')
-  assert.deepEqual({ ...head, headers: [...head.headers] }, { ...new RequestHead(), method: 'GET', path: '/', headers: [] })
+  assert.deepEqual({ ...head, headers: [...head.headers] }, { ...new RequestHead(), method: 'GET', path: '/', host: 'h', headers: [] })
 })
 
 test('hop-by-hop headers, also those that Connection names, and what only the gateway may say, are dropped', () => {
@@ -67,6 +69,11 @@ test('methods, targets, names and values that are none', () => {
   assert.equal(verdictOf(withHeader('x-a', 'a\0b')), 'malformed')
   assert.equal(verdictOf(withHeader('x-a', 'a\r\nb')), 'malformed')
   assert.equal(verdictOf(withHeader('x-a', 'bytes lost \ufffd')), 'malformed')
+})
+
+test('a Host is a name or an address, and perhaps a port', () => {
+  for (const host of ['h', 'a.b-c_d.', 'h:80', '127.0.0.1', '[::1]', '[fe80::1]:8080']) assert.equal(verdictOf(withHeader('host', host)), 'good', host)
+  for (const host of ['', 'u@h', 'h/p', 'a b', 'a, b', 'h:http', 'h:', ':80', 'h:123456', '[::1', 'h?', 'h#', 'é']) assert.equal(verdictOf(withHeader('host', host)), 'malformed', host)
 })
 
 test('text beyond ASCII goes on as its bytes', () => {
