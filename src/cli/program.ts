@@ -10,6 +10,7 @@ import { stateFiles } from '../platform/state-files.ts'
 import { lockState } from '../platform/state-lock.ts'
 import type { StateLock } from '../platform/state-lock.ts'
 import type { Arguments } from './arguments.ts'
+import { AuditLog } from './audit.ts'
 import { configOf } from './command.ts'
 import type { CommandContext } from './command.ts'
 import { askProgram } from './control-client.ts'
@@ -76,8 +77,9 @@ function tryLock (state: string): StateLock | TollgateError {
 
 async function answerOffline (config: Config, command: string, argument: unknown): Promise<unknown> {
   const { handlers, close } = await openOffline(config, command)
+  const audit = new AuditLog(stateFiles(config.state).audit, systemClock)
   try {
-    const handler = handlers[command]
+    const handler = audit.watch(handlers, { who: 'local', from: 'command line' })[command]
     if (handler === undefined) throw new TollgateError('COMMAND_UNKNOWN', `there is no command ${command}`)
     // Through JSON as over the socket: a command sees the same values either way.
     return JSON.parse(JSON.stringify(await handler(argument) ?? null))

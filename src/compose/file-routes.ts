@@ -7,7 +7,6 @@
 //   PUT  /copies/OWNER/partition-P/KIND/NAME           keeps a copy; X-Content-SHA256 is the content's hash
 //
 // Each needs one of `operator.tokens` as a bearer token.
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
@@ -17,6 +16,7 @@ import { copyHashHeader } from '../aggregator/peer-copies.ts'
 import { TollgateError } from '../domain/errors.ts'
 import { problemOf } from '../platform/http-problem.ts'
 import type { OperatorRoute } from '../platform/operator-http.ts'
+import { openBearerTokens } from './bearer-tokens.ts'
 
 export interface FileRouteParts {
   readonly files: FilesForOthers
@@ -26,11 +26,11 @@ export interface FileRouteParts {
 const kinds: readonly FileKind[] = ['archive', 'segment', 'flush']
 
 export function fileRoutes (parts: FileRouteParts): OperatorRoute[] {
-  const digests = parts.tokens.map(({ token }) => digestOf(token))
+  const ownerOf = openBearerTokens(parts.tokens)
   const guarded = (prefix: string, answer: OperatorRoute['answer']): OperatorRoute => ({
     prefix,
     answer: async (request, response, path) => {
-      if (!isAllowed(request, digests)) { refuse(request, response, 401, 'one of operator.tokens is needed as a bearer token'); return }
+      if (ownerOf(request) === undefined) { refuse(request, response, 401, 'one of operator.tokens is needed as a bearer token'); return }
       try {
         await answer(request, response, decoded(path))
       } catch (error) {
@@ -41,14 +41,6 @@ export function fileRoutes (parts: FileRouteParts): OperatorRoute[] {
     }
   })
   return [guarded('/files', (request, response, path) => answerFiles(parts.files, request, response, path)), guarded('/copies', (request, response, path) => keepCopy(parts.files, request, response, path))]
-}
-
-function digestOf (token: string): Buffer { return createHash('sha256').update(token).digest() }
-
-/** Every token is compared, in the same time whatever it is. */
-function isAllowed ({ headers }: IncomingMessage, digests: readonly Buffer[]): boolean {
-  const given = digestOf(/^Bearer ([\x21-\x7e]+)$/i.exec(headers.authorization ?? '')?.[1] ?? '')
-  return digests.map((digest) => timingSafeEqual(digest, given)).includes(true)
 }
 
 function decoded (path: string): string {

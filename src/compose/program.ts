@@ -1,10 +1,12 @@
 // What every composition of the program has: parts that are started in order and stopped in the reverse one, an operator
 // listener, a control socket, and an end when a part ends by itself.
 import process from 'node:process'
+import { AuditLog } from '../cli/audit.ts'
 import { openControlServer } from '../cli/control-server.ts'
 import type { ControlHandlers } from '../cli/control-server.ts'
 import type { Config } from '../config/schema.ts'
 import { TollgateError } from '../domain/errors.ts'
+import { clockFrom } from '../platform/clock.ts'
 import type { ClockSpec } from '../platform/clock.ts'
 import type { CrashPointSpec } from '../platform/crash-points.ts'
 import { openLogger } from '../platform/logger.ts'
@@ -16,6 +18,7 @@ import { stateFiles } from '../platform/state-files.ts'
 import { lockState } from '../platform/state-lock.ts'
 import type { Health, MetricsJson, ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
 import { version } from '../platform/version.ts'
+import { adminRoutes } from './admin-routes.ts'
 
 export interface ProgramOptions {
   readonly clock: ClockSpec
@@ -84,14 +87,17 @@ export async function startProgram (config: Config, { clock, crashPoint }: Progr
 }
 
 async function startParts (assembly: Assembly, phase: { readonly now: 'starting' | 'serving' | 'stopping' }, assemble: (assembly: Assembly) => Promise<ControlHandlers>): Promise<ControlHandlers> {
-  const { config, log, parts, sources, routes } = assembly
+  const { config, environment, log, parts, sources, routes } = assembly
   const lock = lockState(config.state)
   parts.push({ name: 'state lock', stop: lock.release })
   const { listen } = config.operator
   const operator = await listening(listen, openOperatorListener({ ...listen, sources: () => sources, routes: () => routes, phase: () => phase.now, log }))
   parts.push({ name: 'operator listener', stop: () => { operator.close(); operator.closeAllConnections() } })
   const handlers = await assemble(assembly)
-  const control = await openControlServer({ socketFile: stateFiles(config.state).controlSocket, handlers, log })
+  const files = stateFiles(config.state)
+  const audit = new AuditLog(files.audit, clockFrom(environment.clock))
+  routes.push(...adminRoutes({ handlers, admins: config.operator.admins, audit, log }))
+  const control = await openControlServer({ socketFile: files.controlSocket, handlers: audit.watch(handlers, { who: 'local', from: 'socket' }), log })
   parts.push({ name: 'control socket', stop: control.close })
   return handlers
 }

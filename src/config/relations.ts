@@ -18,7 +18,7 @@ export function checkRelations (config: Config, { roles, machine, checked }: Rel
   if (isSound('gateway.inFlightMax', 'gateway.workers', 'journal', 'archive', 'metering')) checkJournal(config, machine, checked)
   if (isSound('gateway.listen', 'billing.listen', 'billing.privateListen', 'operator')) checkListeners(config, checked)
   checkCluster(config, roles, checked)
-  if (isSound('auth.secrets', 'billing.operatorTokens', 'operator.tokens')) checkSecrets(config, checked)
+  if (isSound('auth.secrets', 'billing.operatorTokens', 'operator.tokens', 'operator.admins')) checkSecrets(config, checked)
   if (roles.includes('gateway') && isSound('gateway', 'auth')) checkGatewayRole(config, checked)
   if (roles.includes('billing') && isSound('billing')) checkBillingRole(config, checked)
   if (isSound('gateway.workers', 'journal', 'aggregator', 'ledger', 'limiter')) checkMemory(config, roles, machine, checked)
@@ -63,7 +63,7 @@ function checkSecrets ({ auth, billing, operator }: Config, { report }: Checked)
   for (const [at, kid] of kids.entries()) {
     if (kid !== undefined && kids.indexOf(kid) !== at) report(['auth', 'secrets', at, 'kid'], `\`${kid}\` is there twice`, 'a token\'s `kid` selects one secret: give each a name of its own')
   }
-  for (const [path, tokens] of [[['billing', 'operatorTokens'], billing.operatorTokens], [['operator', 'tokens'], operator.tokens]] as const) {
+  for (const [path, tokens] of [[['billing', 'operatorTokens'], billing.operatorTokens], [['operator', 'tokens'], operator.tokens], [['operator', 'admins'], operator.admins]] as const) {
     const names = tokens.map(({ name }) => name)
     for (const [at, name] of names.entries()) {
       if (names.indexOf(name) !== at) report([...path, at, 'name'], `\`${name}\` is there twice`, 'the log tells users apart by it: give each a name of its own')

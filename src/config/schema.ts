@@ -22,6 +22,12 @@ const operatorToken = group({
   token: secret({ description: 'The bearer token.', file: 'tokenFile', lengthMin: secretCharactersMin, pattern: '[\\x21-\\x7e]+', patternMeaning: 'visible ASCII without spaces, as it goes into a header' })
 }, { description: 'A bearer token for the private endpoints.' })
 
+const adminToken = group({
+  name: text({ description: 'Who uses it; stands in the audit log.', pattern: '[A-Za-z0-9._-]{1,64}', patternMeaning: 'letters, digits, `.`, `_` and `-`, 64 at most' }),
+  role: choice(['read', 'write'], { description: '`read` may list and show, `write` may also create, rotate and revoke.', default: 'read' }),
+  token: secret({ description: 'The bearer token.', file: 'tokenFile', lengthMin: secretCharactersMin, pattern: '[\\x21-\\x7e]+', patternMeaning: 'visible ASCII without spaces, as it goes into a header' })
+}, { description: 'A bearer token for the admin API.' })
+
 const signingSecret = group({
   kid: optional(text({ description: 'Tokens whose header has this `kid` are checked with this secret alone. A token without `kid` is tried with all.', pattern: '[\\x21-\\x7e]{1,64}', patternMeaning: 'visible ASCII, 64 characters at most' })),
   secret: secret({ description: 'The HS256 secret; its UTF-8 bytes are the key.', file: 'secretFile', lengthMin: secretCharactersMin })
@@ -104,7 +110,8 @@ const configSchema = group({
         keyFile: text({ description: 'PEM file of the private key.', isPath: true })
       }, { description: 'Serve HTTPS on this port.' }))
     }, { description: 'Health, readiness and metrics, and an aggregator\'s files for billing and its peers; keep it away from clients.' }),
-    tokens: list(operatorToken, { description: 'Who may read an aggregator\'s files here, and bring copies; nobody when empty.', itemsMax: 100, default: [] })
+    tokens: list(operatorToken, { description: 'Who may read an aggregator\'s files here, and bring copies; nobody when empty.', itemsMax: 100, default: [] }),
+    admins: list(adminToken, { description: 'Who may use the admin API here (docs/admin.md); nobody when empty.', itemsMax: 100, default: [] })
   }, { description: 'For those who run it.' }),
   completeness: group({
     graceMs: integer({ description: 'How long after its end an hour is called complete at the earliest. The bill never depends on it.', unit: 'ms', minimum: 0, maximum: 86_400_000, default: 60_000 })

@@ -57,6 +57,7 @@ export const operatorErrors = {
   KEY_REVOKED: 'a revoked key stays revoked: create a new one',
   LIMIT_EXCEEDED: 'ask for less at a time, or raise the named limit',
   LEDGER_BEHIND: 'wait until the ledger has read the hourly counts for the first time after its start',
+  ADMIN_DENIED: 'send one of `operator.admins` as a bearer token; changes need one with the role write',
   ARGUMENT_INVALID: 'correct the command; `tollgate COMMAND --help` shows its options',
   ROLE_NEEDED: 'ask where the role runs that knows it: members and keys at a gateway, bills, `verify` and `gateway` at a billing server, `recover` at an aggregator; `--config` must name that process\'s configuration',
   COMMAND_UNKNOWN: '`tollgate --help` shows the commands; a running program of another version may know others',

@@ -6,6 +6,7 @@ import type { ErrorCode, OperatorErrorCode } from '../domain/errors.ts'
 export interface HttpProblem { readonly status: number, readonly code: ErrorCode, readonly message: string }
 
 const operatorStatus: Partial<Readonly<Record<OperatorErrorCode, number>>> = {
+  ADMIN_DENIED: 403,
   ARGUMENT_INVALID: 400,
   LIMIT_EXCEEDED: 400,
   COMMAND_UNKNOWN: 404,
@@ -15,6 +16,7 @@ const operatorStatus: Partial<Readonly<Record<OperatorErrorCode, number>>> = {
   KEY_EXISTS: 409,
   KEY_REVOKED: 409,
   LEDGER_BEHIND: 503,
+  STATE_UNWRITABLE: 503,
   REDIS_UNREACHABLE: 503
 }
 

@@ -4,6 +4,8 @@ import path from 'node:path'
 export interface StateFiles {
   readonly controlSocket: string
   readonly journal: string
+  /** Who has changed what. */
+  readonly audit: string
   readonly registry: string
   /** What the registry must never forget; beside it. */
   readonly refusals: string
@@ -18,6 +20,7 @@ export function stateFiles (state: string): StateFiles {
   return {
     controlSocket: path.join(state, 'control.sock'),
     journal: path.join(state, 'journal'),
+    audit: path.join(state, 'audit.ndjson'),
     registry: path.join(state, 'gateway', 'registry.sqlite'),
     refusals: path.join(state, 'gateway', 'revocations.ndjson'),
     gatewayCount: path.join(state, 'gateway', 'gateways'),

@@ -32,7 +32,7 @@ const uncommented = example.replace(/^( *)#(?=\S)/gm, '$1')
 function loadExample (t: TestContext, text: string): LoadedConfig {
   const { file, write } = openConfigFolder(t, text)
   write('prices.example.yaml', prices)
-  for (const name of ['api.secret', 'member.secret', 'payment.token', 'files.token', 'kafka.password', 'redis.password']) write(`secrets/${name}`, `example-${name}-of-more-than-32-characters`)
+  for (const name of ['api.secret', 'member.secret', 'payment.token', 'files.token', 'admin.token', 'kafka.password', 'redis.password']) write(`secrets/${name}`, `example-${name}-of-more-than-32-characters`)
   for (const name of ['tls/certificate.pem', 'tls/key.pem', 'tls/ca.pem']) write(name, '')
   return loadConfig({ file, env: {}, machine })
 }
@@ -53,8 +53,8 @@ test('what the example shows commented out is the default', (t) => {
   const { tls: operatorTls, ...operatorListen } = full.operator.listen
   assert.ok(tls !== undefined && operatorTls !== undefined)
   const { kafka, redis, ...single } = full
-  assert.ok(kafka !== undefined && redis !== undefined && full.aggregators.length > 0 && full.archive.peers.length > 0 && full.operator.tokens.length > 0)
-  const same = { ...single, aggregators: [], archive: { ...full.archive, peers: [] }, operator: { listen: operatorListen, tokens: [] }, state: plain.state, gateway: { ...full.gateway, listen, routes: [route, ...full.gateway.routes.slice(1)] }, auth: { ...full.auth, secrets: [secret] }, billing: { ...full.billing, priceBookFile: plain.billing.priceBookFile } }
+  assert.ok(kafka !== undefined && redis !== undefined && full.aggregators.length > 0 && full.archive.peers.length > 0 && full.operator.tokens.length > 0 && full.operator.admins.length > 0)
+  const same = { ...single, aggregators: [], archive: { ...full.archive, peers: [] }, operator: { listen: operatorListen, tokens: [], admins: [] }, state: plain.state, gateway: { ...full.gateway, listen, routes: [route, ...full.gateway.routes.slice(1)] }, auth: { ...full.auth, secrets: [secret] }, billing: { ...full.billing, priceBookFile: plain.billing.priceBookFile } }
   assert.deepEqual(same, plain)
 })
 
@@ -144,8 +144,8 @@ test('a configuration is shown without its secrets, and what is shown can be loa
   const { config } = loadExample(t, uncommented)
   const shown = redactConfig(config)
   const text = JSON.stringify(shown)
-  assert.ok(!/example-(api|member|payment|files|kafka|redis)/.test(text))
-  assert.equal(text.split(redacted).length - 1, 8)
+  assert.ok(!/example-(api|member|payment|files|admin|kafka|redis)/.test(text))
+  assert.equal(text.split(redacted).length - 1, 9)
   const again = loadExample(t, JSON.stringify(shown).replaceAll(redacted, 'another-secret-of-more-than-32-characters'))
   assert.deepEqual(redactConfig(again.config), shown)
 })
