@@ -92,7 +92,7 @@ export interface ReadTo { readonly offset: number, readonly timestampMs: number 
 export interface UsageLog {
   /** This log holds exactly these partitions for this reader. */
   readonly partitions: readonly number[]
-  /** The next items of `partition`, at most about `bytesMax`; empty when nothing new is durable. Never skips; throws on unreadable data. */
+  /** The next items of `partition`, at most about `bytesMax`; empty when nothing new is durable. Never skips: at what can't be read it throws, or hands out nothing more until it can. */
   read: (partition: number, bytesMax: number) => readonly UsageLogItem[] | Promise<readonly UsageLogItem[]>
   /**
    * True where the gateways send again what is reported as a gap, as in a cluster: nothing is gained by reading again.
