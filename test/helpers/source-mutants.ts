@@ -18,14 +18,21 @@ export interface MutantData {
   readonly seeds: { readonly from: number, readonly to: number }
 }
 
+/** Of a program whose threads all have the mutant. */
+export function mutantEnvironment ({ file, changes }: Pick<Mutant, 'file' | 'changes'>): Readonly<Record<string, string>> {
+  return { NODE_OPTIONS: `--import=${new URL('./source-mutant-preload.ts', import.meta.url).href}`, SOURCE_MUTANT: JSON.stringify({ file: hrefOf(file), changes }) }
+}
+
 const root = path.resolve(import.meta.dirname, '../..')
+
+function hrefOf (file: string): string { return pathToFileURL(path.join(root, file)).href }
 
 /**
  * Runs `scenario` (a module that exports `run (seed)`) with the mutant for seed after seed.
  * @returns what killed the mutant and after how many runs; undefined when it survived all of them
  */
 export async function huntMutant (mutant: Pick<Mutant, 'file' | 'changes'>, scenario: URL, seeds: MutantData['seeds']): Promise<{ readonly killedBy: string | undefined, readonly runs: number }> {
-  const workerData: MutantData = { file: pathToFileURL(path.join(root, mutant.file)).href, changes: mutant.changes, scenario: scenario.href, seeds }
+  const workerData: MutantData = { file: hrefOf(mutant.file), changes: mutant.changes, scenario: scenario.href, seeds }
   const worker = new Worker(new URL('./source-mutant-worker.ts', import.meta.url), { workerData, execArgv: ['--disable-warning=ExperimentalWarning'] })
   try {
     return await new Promise((resolve, reject) => {
