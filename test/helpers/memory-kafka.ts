@@ -6,18 +6,20 @@ import { TollgateError } from '../../src/domain/errors.ts'
 import { OutOfRangeError } from '../../src/kafka/port.ts'
 import type { KafkaAdmin, KafkaClient, PartitionReader, PartitionRecords, RecordIn, RecordOut, TransactionalPublisher } from '../../src/kafka/port.ts'
 
-interface MemoryTopic { topicId: string, startOffset: number, endOffset: number, records: RecordIn[] }
+interface MemoryTopic { topicId: string, startOffset: number, endOffset: number, records: RecordIn[], /** Of other partitions than the one that is read. */ strays: RecordIn[] }
 
 export interface MemoryKafkaFaults {
   /** Asked before each transaction of an owner; `lost-answer`: it takes place, and nobody is told. */
   publish?: ((parts: readonly PartitionRecords[]) => 'fine' | 'refused' | 'lost-answer') | undefined
   /** Decides which parts of a transaction become visible together: a right Kafka has one group. */
   split?: ((parts: readonly PartitionRecords[]) => readonly (readonly PartitionRecords[])[]) | undefined
+  /** Where a transaction's record goes; left out: to the partition that its owner names. */
+  place?: ((topic: string, record: RecordOut) => number) | undefined
   /** A wrong Kafka, or a wrong owner: everybody's transactions are taken. */
   isFencingOff?: boolean
 }
 
-/** Topics of one partition each. */
+/** Topics of which partition 0 can be read; what goes to others by a mistake is kept apart. */
 export class MemoryKafka implements Pick<KafkaClient, 'openTransactionalPublisher' | 'openPartitionReader' | 'openPartitionProducer'> {
   readonly faults: MemoryKafkaFaults = {}
   recordsPerRead = Infinity
@@ -31,18 +33,15 @@ export class MemoryKafka implements Pick<KafkaClient, 'openTransactionalPublishe
   }
 
   /** Deleted and made anew, empty. */
-  remake (topic: string): void { this.#topics.set(topic, { topicId: randomUUID(), startOffset: 0, endOffset: 0, records: [] }) }
+  remake (topic: string): void { this.#topics.set(topic, { topicId: randomUUID(), startOffset: 0, endOffset: 0, records: [], strays: [] }) }
 
   records (topic: string): readonly RecordIn[] { return this.#of(topic).records }
+  strays (topic: string): readonly RecordIn[] { return this.#of(topic).strays }
   endOffset (topic: string): number { return this.#of(topic).endOffset }
 
   append (topic: string, records: readonly RecordOut[]): void {
     const log = this.#of(topic)
-    for (const { key, value, headers } of records) {
-      log.records.push({
-        offset: log.endOffset++, timestampMs: this.nowMs(), key, value: value === null ? undefined : Buffer.from(value), headers: new Map(Object.entries(headers ?? {}))
-      })
-    }
+    for (const record of records) log.records.push(this.#recordOf(record, log.endOffset++))
   }
 
   /** What had not reached a disk is gone; the offsets are given again. */
@@ -104,7 +103,7 @@ export class MemoryKafka implements Pick<KafkaClient, 'openTransactionalPublishe
         for (const together of this.faults.split?.(parts) ?? [parts]) {
           const fate = this.faults.publish?.(together) ?? 'fine'
           if (fate === 'refused') throw fail('KAFKA_UNREACHABLE')
-          for (const { topic, records } of together) this.append(topic, records)
+          for (const { topic, records } of together) this.#place(topic, records)
           // The transaction's own marks take an offset each.
           for (const topic of new Set(together.map((part) => part.topic))) this.#of(topic).endOffset++
           if (fate === 'lost-answer') throw fail('KAFKA_UNREACHABLE')
@@ -112,6 +111,16 @@ export class MemoryKafka implements Pick<KafkaClient, 'openTransactionalPublishe
       },
       close: async () => { isDead = true }
     }
+  }
+
+  #place (topic: string, records: readonly RecordOut[]): void {
+    const { place = () => 0 } = this.faults
+    this.append(topic, records.filter((record) => place(topic, record) === 0))
+    this.#of(topic).strays.push(...records.filter((record) => place(topic, record) !== 0).map((record) => this.#recordOf(record, -1)))
+  }
+
+  #recordOf ({ key, value, headers }: RecordOut, offset: number): RecordIn {
+    return { offset, timestampMs: this.nowMs(), key, value: value === null ? undefined : Buffer.from(value), headers: new Map(Object.entries(headers ?? {})) }
   }
 
   #of (topic: string): MemoryTopic {

@@ -33,6 +33,7 @@ export interface OwnerVariant {
   /** @param ownerName of the machine that decides */
   readonly decide?: (ownerName: string) => typeof decideTakeOver
   readonly split?: (parts: readonly PartitionRecords[]) => readonly (readonly PartitionRecords[])[]
+  readonly place?: (topic: string, record: RecordOut) => number
   readonly isFencingOff?: boolean
 }
 
@@ -120,7 +121,7 @@ export class OwnerWorld {
     this.#random = seededRandom(seed)
     this.#variant = variant
     this.#kafka = new MemoryKafka(allTopics, () => ++this.#nowMs)
-    Object.assign(this.#kafka.faults, { isFencingOff: variant.isFencingOff === true, split: variant.split, publish: () => this.#random() < 0.04 ? 'lost-answer' : this.#random() < 0.03 ? 'refused' : 'fine' })
+    Object.assign(this.#kafka.faults, { isFencingOff: variant.isFencingOff === true, split: variant.split, place: variant.place, publish: () => this.#random() < 0.04 ? 'lost-answer' : this.#random() < 0.03 ? 'refused' : 'fine' })
     this.#machines = ['a', 'b'].map((name) => new Machine(name, temporaryFolder(t, `machine-${name}`)))
   }
 
@@ -298,7 +299,7 @@ export class OwnerWorld {
   async close (): Promise<void> { for (const machine of this.#machines) await machine.close() }
 
   #hourly (): { readonly key: string, readonly value: string | null }[] {
-    return this.#kafka.records(topics.hourly).map(({ key = '', value }) => ({ key, value: value?.toString() ?? null }))
+    return [...this.#kafka.records(topics.hourly), ...this.#kafka.strays(topics.hourly)].map(({ key = '', value }) => ({ key, value: value?.toString() ?? null }))
   }
 
   /** Open rows and closed segments' files, as a ledger adds them up. */

@@ -3,13 +3,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { planBatch } from '../../src/aggregator/batch-plan.ts'
+import { clusterTopics } from '../../src/aggregator/cluster-topics.ts'
 import { decideTakeOver } from '../../src/aggregator/take-over-rule.ts'
+import { partitionOf } from '../../src/domain/partition.ts'
 import { OwnerWorld } from './owner-world.ts'
 import type { OwnerVariant } from './owner-world.ts'
 
 const steps = 90
 const seeds = Number(process.env['TOLLGATE_SEEDS'] ?? 10)
 const mutantSeeds = 40
+const { hourly } = clusterTopics('')
 
 /** @returns what is wrong in the end; an error on the way is one thing more */
 async function simulate (t: TestContext, seed: number, variant: OwnerVariant): Promise<{ readonly wrong: string[], readonly trace: readonly string[] }> {
@@ -36,6 +39,8 @@ const mutants: Readonly<Record<string, OwnerVariant>> = {
   'a file is always kept': { decide: () => (facts) => facts.file === undefined ? decideTakeOver(facts) : { kind: 'keep' } },
   'rows and positions in transactions of their own': { split: (parts) => parts.map((part) => [part]) },
   'no fencing': { isFencingOff: true },
+  // As a producer does by itself where nobody names a partition.
+  'hourly rows in the partition of their key\'s hash': { place: (topic, { key }) => topic === hourly && /^\d/.test(key) ? partitionOf(key, 2) : 0 },
   'the last seq instead of the chain': {
     plan: (items, known) => {
       const standing = new Map(known)
