@@ -12,14 +12,15 @@ const adminTimeoutMs = 20_000
 /** What brokers may take to make or delete something. */
 const workTimeoutMs = 10_000
 const topicResource = 2
+const anyTransactionalId = 'tollgate-topics'
 
 export function openTopicAdmin (cluster: Cluster): KafkaAdmin {
-  const trying = async <Result>(what: string, attempt: () => Promise<Result>): Promise<Result> => {
+  const trying = async <Result>(what: string, right: string, attempt: () => Promise<Result>): Promise<Result> => {
     cluster.forget()
     try {
       return await persist(attempt, { deadlineMs: deadlineIn(adminTimeoutMs), onFailure: cluster.forget })
     } catch (error) {
-      throw tollgateErrorOf(error, what)
+      throw tollgateErrorOf(error, what, right)
     }
   }
   const existing = async (name: string): Promise<Topic> => {
@@ -28,7 +29,7 @@ export function openTopicAdmin (cluster: Cluster): KafkaAdmin {
     return topic
   }
   return {
-    topic: (name) => trying(`asking for the topic ${name}`, async () => {
+    topic: (name) => trying(`asking for the topic ${name}`, `Describe and DescribeConfigs on the topic ${name}`, async () => {
       const topic = await cluster.topic(name)
       if (topic === undefined) return undefined
       return {
@@ -40,29 +41,29 @@ export function openTopicAdmin (cluster: Cluster): KafkaAdmin {
       }
     }),
     createTopic: async (spec, replicationFactor) => {
-      await trying(`making the topic ${spec.name}`, async () => {
+      await trying(`making the topic ${spec.name}`, `Create on the topic ${spec.name}`, async () => {
         await unlessThere(cluster.ask('any', (connection) => createTopicsV7.api.async(connection, [newTopic(spec, replicationFactor)], workTimeoutMs, false), workTimeoutMs + requestTimeoutMs))
       })
-      await trying(`making the topic ${spec.name}`, () => everyLeader(cluster, spec.name, 1))
+      await trying(`making the topic ${spec.name}`, `Describe on the topic ${spec.name}`, () => everyLeader(cluster, spec.name, 1))
     },
     setSettings: async (name, settings) => {
       const configs = Object.entries(settings).map(([key, value]) => ({ name: key, configOperation: IncrementalAlterConfigOperationTypes.SET, value }))
-      await trying(`setting up ${name}`, () => cluster.ask('any', (connection) => incrementalAlterConfigsV1.api.async(connection, [{ resourceType: topicResource, resourceName: name, configs }], false), workTimeoutMs + requestTimeoutMs))
+      await trying(`setting up ${name}`, `AlterConfigs on the topic ${name}`, () => cluster.ask('any', (connection) => incrementalAlterConfigsV1.api.async(connection, [{ resourceType: topicResource, resourceName: name, configs }], false), workTimeoutMs + requestTimeoutMs))
       // Brokers hear of it one after another: whoever looks now should find it.
-      await trying(`setting up ${name}`, async () => {
+      await trying(`setting up ${name}`, `DescribeConfigs on the topic ${name}`, async () => {
         const found = await settingsOf(cluster, name)
         if (Object.entries(settings).some(([key, value]) => found[key] !== value)) throw new RequestFailure('again', `the settings of ${name} aren't known yet`)
       })
     },
     createTransactionState: async () => {
       // Who asks for the coordinator of any transactional id makes the brokers create it.
-      await trying('asking for a coordinator of transactions', () => cluster.coordinator('transaction', 'tollgate-topics'))
+      await trying('asking for a coordinator of transactions', `Describe on the transactional id ${anyTransactionalId}`, () => cluster.coordinator('transaction', anyTransactionalId))
     },
     addPartitions: async (name, count) => {
-      await trying(`adding partitions to ${name}`, () => cluster.ask('any', (connection) => createPartitionsV3.api.async(connection, [{ name, count, assignments: null }], workTimeoutMs, false), workTimeoutMs + requestTimeoutMs))
-      await trying(`adding partitions to ${name}`, () => everyLeader(cluster, name, count))
+      await trying(`adding partitions to ${name}`, `Alter on the topic ${name}`, () => cluster.ask('any', (connection) => createPartitionsV3.api.async(connection, [{ name, count, assignments: null }], workTimeoutMs, false), workTimeoutMs + requestTimeoutMs))
+      await trying(`adding partitions to ${name}`, `Describe on the topic ${name}`, () => everyLeader(cluster, name, count))
     },
-    offsets: (name) => trying(`asking for the offsets of ${name}`, async () => {
+    offsets: (name) => trying(`asking for the offsets of ${name}`, `Describe on the topic ${name}`, async () => {
       const { partitions } = await existing(name)
       const offsets: PartitionOffsets[] = []
       for (const [leader, own] of Map.groupBy(partitions.keys(), (index) => (partitions[index] as Topic['partitions'][number]).leader)) {
@@ -71,7 +72,7 @@ export function openTopicAdmin (cluster: Cluster): KafkaAdmin {
       return offsets
     }),
     deleteRecordsBefore: async (name, partition, offset) => {
-      await trying(`deleting records of ${name}-${partition}`, async () => {
+      await trying(`deleting records of ${name}-${partition}`, `Delete on the topic ${name}`, async () => {
         await existing(name)
         const leader = await cluster.leader(name, partition)
         await cluster.ask(leader, (connection) => deleteRecordsV2.api.async(connection, [{ name, partitions: [{ partitionIndex: partition, offset: BigInt(offset) }] }], workTimeoutMs), workTimeoutMs + requestTimeoutMs)

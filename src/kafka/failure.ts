@@ -101,9 +101,14 @@ const errorCodeOf: Readonly<Record<FailureKind, OperatorErrorCode>> = {
   refused: 'KAFKA_REFUSED'
 }
 
-/** @param what was tried, such as `sending to orders-0` */
-export function tollgateErrorOf (error: unknown, what: string): unknown {
-  return error instanceof RequestFailure ? new TollgateError(errorCodeOf[error.kind], `${what}: ${error.message}`, { cause: error }) : error
+/**
+ * @param what was tried, such as `sending to orders-0`
+ * @param right that it takes where brokers have ACLs, such as `Write on the topic orders`: they say themselves only that one is missing
+ */
+export function tollgateErrorOf (error: unknown, what: string, right: string): unknown {
+  if (!(error instanceof RequestFailure)) return error
+  const lack = error.brokerCode.endsWith('_AUTHORIZATION_FAILED') ? ` (our user needs the right ${right})` : ''
+  return new TollgateError(errorCodeOf[error.kind], `${what}: ${error.message}${lack}`, { cause: error })
 }
 
 /** The error and all below it, the deepest last. */

@@ -167,7 +167,7 @@ class Member {
     if (failure.kind === 'member' || this.#stop.signal.aborted) return
     this.#failingSinceMs ??= systemClock.monotonicMs()
     if (failure.kind === 'again' && systemClock.monotonicMs() - this.#failingSinceMs < quietMs) return
-    this.#options.onFailure(tollgateErrorOf(failure, `in the group ${this.#options.groupId}`) as Error)
+    this.#options.onFailure(tollgateErrorOf(failure, `in the group ${this.#options.groupId}`, `Read on the group ${this.#options.groupId} and Describe on the topic ${this.#options.topic}`) as Error)
   }
 
   #expire (): void {

@@ -31,7 +31,7 @@ export function openProducer (cluster: Cluster, target: Destination, firstSequen
       } catch (error) {
         state = 'dead'
         cluster.close()
-        throw tollgateErrorOf(error, what)
+        throw tollgateErrorOf(error, what, `Write on the topic ${target.topic}`)
       }
     },
     close: async () => {

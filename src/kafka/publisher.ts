@@ -27,7 +27,7 @@ export async function openPublisher (cluster: Cluster, options: PublisherOptions
     return publisher(cluster, { producerId, producerEpoch, transactionalId }, Math.min(publishTimeoutMs, transactionTimeoutMs))
   } catch (error) {
     cluster.close()
-    throw tollgateErrorOf(error, `opening the transactional id ${transactionalId}`)
+    throw tollgateErrorOf(error, `opening the transactional id ${transactionalId}`, `Write on the transactional id ${transactionalId}`)
   }
 }
 
@@ -57,7 +57,7 @@ function publisher (cluster: Cluster, producer: Producer & { readonly transactio
     // So that readers needn't wait until the coordinator does it by itself; after a commit that arrived it changes nothing.
     if (!(error instanceof RequestFailure && error.kind === 'fenced')) await endTransaction(cluster, producer, false, deadlineIn(abortTimeoutMs)).catch(() => undefined)
     cluster.close()
-    return tollgateErrorOf(error, what)
+    return tollgateErrorOf(error, what, 'Write on its transactional id and on every topic that it writes to')
   }
   return {
     publish: async (parts) => {

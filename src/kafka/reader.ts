@@ -35,6 +35,7 @@ interface Rest { readonly fetched: Fetched, readonly startOffset: number, readon
 export function openReader (cluster: Cluster, options: ReaderOptions): PartitionReader {
   const { topic, partition, isolation, timeoutMs = timeoutMsDefault } = options
   const what = `reading ${topic}-${partition}`
+  const right = `Read on the topic ${topic}`
   let topicId = options.topicId
   let rest: Rest | undefined
   let isReading = false
@@ -82,8 +83,8 @@ export function openReader (cluster: Cluster, options: ReaderOptions): Partition
     } catch (error) {
       rest = undefined
       cluster.forget()
-      if (error instanceof RequestFailure && error.kind === 'range') throw await outOfRange(position.offset, deadlineIn(timeoutMs)).catch((failure: unknown) => tollgateErrorOf(failure, what))
-      throw tollgateErrorOf(error, what)
+      if (error instanceof RequestFailure && error.kind === 'range') throw await outOfRange(position.offset, deadlineIn(timeoutMs)).catch((failure: unknown) => tollgateErrorOf(failure, what, right))
+      throw tollgateErrorOf(error, what, right)
     }
   }
   return {

@@ -44,8 +44,11 @@ const connectionsMax = 64
 const json = (status: number, content: unknown): Answer => ({ status, contentType: 'application/json', body: `${JSON.stringify(content)}\n` })
 
 async function readiness ({ sources, phase }: OperatorOptions): Promise<Answer> {
-  if (phase() !== 'serving') return json(503, { isReady: false, parts: {}, reasons: [phase()] })
+  const now = phase()
+  if (now === 'stopping') return json(503, { isReady: false, parts: {}, reasons: [now] })
   const healths = await Promise.all(sources().map(async (source) => [source.name, await source.health()] as const))
+  // What has started already may say what the rest waits for.
+  if (now === 'starting') return json(503, { isReady: false, parts: Object.fromEntries(healths), reasons: [now] })
   const isReady = healths.every(([, health]) => health.isReady)
   return json(isReady ? 200 : 503, { isReady, parts: Object.fromEntries(healths) })
 }

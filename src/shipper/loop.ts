@@ -78,7 +78,7 @@ export class ShipperLoop {
   /**
    * Resolves when Kafka has this gateway's hello; or when Kafka is away and the gateway is known to it.
    * @returns when Kafka took it, milliseconds by the broker's clock; undefined without Kafka
-   * @throws TollgateError GATEWAY_UNHEARD
+   * @throws TollgateError GATEWAY_UNHEARD; KAFKA_DENIED where the gateway is new and may not say its hello
    */
   async hello (): Promise<number | undefined> {
     const { shipping, known, options, clock, log } = this.#parts
@@ -87,6 +87,7 @@ export class ShipperLoop {
     let isTold = false
     for (;;) {
       if (shipping.statements.isOwnSaid && this.#statements.ownAppendedMs !== undefined) return this.#statements.ownAppendedMs
+      if (this.#watch.denial !== undefined && !wasKnown) throw this.#watch.denial
       const waitedMs = clock.monotonicMs() - startMs
       const isAway = this.#watch.isFailing || waitedMs > knownWaitMs
       if (isAway && wasKnown) {

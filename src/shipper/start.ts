@@ -26,7 +26,7 @@ export interface ShipperHandle extends ThreadHandle {
 /**
  * Resolves when the gateway may serve: Kafka has its hello, or knows it from before and is away. Its `stop` drains: call it
  * after the journal's, whose last frame says that the stream has ended.
- * @throws RemoteError GATEWAY_UNHEARD
+ * @throws RemoteError GATEWAY_UNHEARD, KAFKA_DENIED
  */
 export async function startShipper ({ options, journal, environment, onStarted, onDeath }: ShipperStart): Promise<ShipperHandle> {
   const thread = await startThread({

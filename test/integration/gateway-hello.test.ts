@@ -71,6 +71,7 @@ test('a new gateway answers nothing before its hello is acknowledged, and then i
   const [node] = cluster.gateways as [ClusterNode]
   try {
     assert.equal(await runUntil(node, {}), 'waits')
+    assert.match((await node.readiness()).text, /gateway gateway-1 has not been heard by Kafka yet/)
     await allowBytes(1_000_000)
     await node.ready()
     assert.equal(await statusOf(node), 401)

@@ -3,6 +3,7 @@
 //   const kafka = await startKafka(t)                        one broker; ends with the test
 //   const kafka = await startKafka(t, { brokers: 3 })        three; topics get 3 copies, 2 in sync
 //   const kafka = await startKafka(t, { tls: true, sasl: true })
+//   const kafka = await startKafka(t, { sasl: true, otherUsers: ['gateway'] })   who may do nothing until a test allows it
 //   const kafka = await startKafka(undefined, { basePort })  outside of a test: call kafka.close() at the end
 //
 //   kafka.options('gateway-1')           what the program's own Kafka layer wants (KafkaOptions), with TLS and SASL
@@ -28,7 +29,7 @@ import type { Kafka, KafkaConfig } from 'kafkajs'
 import { eventually } from '../helpers/eventually.ts'
 import type { KafkaOptions, TopicSpec } from '../../src/kafka/port.ts'
 import { openBroker } from './kafka/broker.ts'
-import type { Broker, BrokerLink } from './kafka/broker.ts'
+import type { Broker, BrokerLink, KafkaUser } from './kafka/broker.ts'
 import { makeCertificates } from './kafka/certificates.ts'
 import type { Certificates } from './kafka/certificates.ts'
 import { cutPartition } from './kafka/cut.ts'
@@ -49,6 +50,8 @@ export interface KafkaSetup {
   readonly basePort?: number
   readonly tls?: boolean
   readonly sasl?: boolean
+  /** With `sasl`: more users. Brokers have an authorizer then, and only the first user may do everything. */
+  readonly otherUsers?: readonly string[]
   /** Left out: a temporary one, removed at the end. One that holds a cluster already is started as it is. */
   readonly folder?: string
   /** For measurements: Java compiles as well as it can, which costs seconds of processor time at each start. */
@@ -62,9 +65,10 @@ export interface KafkaSetup {
 export interface RunningKafka {
   readonly brokers: readonly string[]
   readonly folder: string
-  readonly user?: { readonly username: string, readonly password: string }
+  readonly user?: KafkaUser
   readonly certificates?: Certificates
-  readonly options: (clientId: string) => KafkaOptions
+  /** @param username one of `otherUsers` */
+  readonly options: (clientId: string, username?: string) => KafkaOptions
   /** Another client than the program's own: kafkajs. */
   readonly independent: (clientId?: string) => Kafka
   /** Where broker `nodeId` keeps its log of what it does. */
@@ -97,7 +101,7 @@ export async function startKafka (t?: TestContext, setup: KafkaSetup = {}): Prom
   const folder = setup.folder ?? await mkdtemp(path.join(tmpdir(), 'tollgate-kafka-'))
   await mkdir(folder, { recursive: true })
   const certificates = setup.tls === true ? await makeCertificates(path.join(folder, 'certificates')) : undefined
-  const user = setup.sasl === true ? { username: 'tollgate', password: randomBytes(12).toString('hex') } : undefined
+  const users = setup.sasl === true ? ['tollgate', ...setup.otherUsers ?? []].map((username): KafkaUser => ({ username, password: randomBytes(12).toString('hex') })) : undefined
   const nodes = Array.from({ length: count }, (_, index) => openBroker({
     nodeId: index + 1,
     nodes: count,
@@ -107,8 +111,8 @@ export async function startKafka (t?: TestContext, setup: KafkaSetup = {}): Prom
     javaOptions,
     template: prepared.template,
     ...(certificates === undefined ? {} : { certificates }),
-    ...(user === undefined ? {} : { user }),
-    settings: setup.settings ?? {},
+    ...(users === undefined ? {} : { users }),
+    settings: { ...(setup.otherUsers === undefined ? {} : authorizer), ...setup.settings },
     ...(setup.links === undefined ? {} : { links: setup.links })
   }))
   const close = async (): Promise<void> => {
@@ -123,20 +127,29 @@ export async function startKafka (t?: TestContext, setup: KafkaSetup = {}): Prom
     await close()
     throw error
   }
-  return runningKafka({ nodes, folder, close, ...(certificates === undefined ? {} : { certificates }), ...(user === undefined ? {} : { user }) })
+  return runningKafka({ nodes, folder, close, ...(certificates === undefined ? {} : { certificates }), ...(users === undefined ? {} : { users }) })
 }
 
-interface Parts extends Pick<RunningKafka, 'folder' | 'close' | 'user' | 'certificates'> { readonly nodes: readonly Broker[] }
+/** Brokers speak among themselves without a user's name. */
+const authorizer = { 'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer', 'super.users': 'User:tollgate;User:ANONYMOUS' }
 
-function runningKafka ({ nodes, ...parts }: Parts): RunningKafka {
-  const { user, certificates } = parts
+interface Parts extends Pick<RunningKafka, 'folder' | 'close' | 'certificates'> { readonly nodes: readonly Broker[], readonly users?: readonly KafkaUser[] }
+
+function runningKafka ({ nodes, users = [], ...parts }: Parts): RunningKafka {
+  const { certificates } = parts
+  const [user] = users
+  const userOf = (username: string): KafkaUser => {
+    const found = users.find((each) => each.username === username)
+    if (found === undefined) throw new Error(`there is no user ${username}`)
+    return found
+  }
   const brokers = nodes.map(({ address }) => address)
   const node = (nodeId: number): Broker => {
     const found = nodes[nodeId - 1]
     if (found === undefined) throw new Error(`there is no broker ${nodeId}`)
     return found
   }
-  const independent = (clientId = 'independent'): Kafka => new kafkajs.Kafka({ clientId, brokers, logLevel: logLevel.NOTHING, ...independentSecurity(parts) })
+  const independent = (clientId = 'independent'): Kafka => new kafkajs.Kafka({ clientId, brokers, logLevel: logLevel.NOTHING, ...independentSecurity({ ...parts, ...(user === undefined ? {} : { user }) }) })
   const withAdmin = async <Result>(use: (admin: ReturnType<Kafka['admin']>) => Promise<Result>): Promise<Result> => {
     const admin = independent('admin').admin()
     await admin.connect()
@@ -144,12 +157,13 @@ function runningKafka ({ nodes, ...parts }: Parts): RunningKafka {
   }
   return {
     ...parts,
+    ...(user === undefined ? {} : { user }),
     brokers,
-    options: (clientId) => ({
+    options: (clientId, username) => ({
       brokers,
       clientId,
       ...(certificates === undefined ? {} : { tls: { ca: certificates.ca } }),
-      ...(user === undefined ? {} : { sasl: { mechanism: 'SCRAM-SHA-512' as const, ...user } })
+      ...(user === undefined ? {} : { sasl: { mechanism: 'SCRAM-SHA-512' as const, ...(username === undefined ? user : userOf(username)) } })
     }),
     independent,
     logFile: (nodeId) => node(nodeId).logFile,

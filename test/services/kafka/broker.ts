@@ -27,11 +27,13 @@ export interface BrokerSetup {
   /** Another broker's checkpoint: without a user of their own, folders differ in their names alone, and Kafka's tool for it takes a second. */
   readonly template?: string
   readonly certificates?: Certificates
-  readonly user?: { readonly username: string, readonly password: string }
+  readonly users?: readonly KafkaUser[]
   /** Lines of server.properties that stand behind all others. */
   readonly settings: Readonly<Record<string, string>>
   readonly links?: readonly BrokerLink[]
 }
+
+export interface KafkaUser { readonly username: string, readonly password: string }
 
 /** A way to the brokers of a client's own: a listener that names another port than its own, such as a proxy's. */
 export interface BrokerLink {
@@ -108,14 +110,14 @@ function propertiesFile ({ folder, nodeId }: BrokerSetup): string { return path.
 
 async function format (setup: BrokerSetup, dataFolder: string): Promise<void> {
   await writeFile(propertiesFile(setup), `${Object.entries({ ...properties(setup, dataFolder), ...setup.settings }).map(([name, value]) => `${name}=${value}`).join('\n')}\n`)
-  const { user, template } = setup
-  if (user === undefined && template !== undefined) {
+  const { users = [], template } = setup
+  if (users.length === 0 && template !== undefined) {
     await mkdir(path.join(dataFolder, path.dirname(checkpointName)), { recursive: true })
     await copyFile(template, path.join(dataFolder, checkpointName))
     await writeFile(path.join(dataFolder, 'meta.properties'), `version=1\ncluster.id=${clusterId}\nnode.id=${setup.nodeId}\ndirectory.id=${randomBytes(16).toString('base64url')}\n`)
     return
   }
-  const scram = user === undefined ? [] : ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => ['--add-scram', `${mechanism}=[name=${user.username},password=${user.password}]`])
+  const scram = users.flatMap(({ username, password }) => ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => ['--add-scram', `${mechanism}=[name=${username},password=${password}]`]))
   await promisify(execFile)('java', ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', setup.classPath, 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', propertiesFile(setup), ...scram])
 }
 
@@ -172,15 +174,15 @@ function linked (setup: BrokerSetup): Record<string, string> {
   }
 }
 
-function protocol ({ certificates, user }: BrokerSetup): string {
-  return user === undefined ? (certificates === undefined ? 'PLAINTEXT' : 'SSL') : (certificates === undefined ? 'SASL_PLAINTEXT' : 'SASL_SSL')
+function protocol ({ certificates, users }: BrokerSetup): string {
+  return users === undefined ? (certificates === undefined ? 'PLAINTEXT' : 'SSL') : (certificates === undefined ? 'SASL_PLAINTEXT' : 'SASL_SSL')
 }
 
-function security ({ certificates, user }: BrokerSetup): Record<string, string> {
+function security ({ certificates, users }: BrokerSetup): Record<string, string> {
   const line = (pem: string): string => pem.trim().replaceAll('\n', ' \\\n')
   return {
     ...(certificates === undefined ? {} : { 'ssl.keystore.type': 'PEM', 'ssl.keystore.certificate.chain': line(certificates.certificate), 'ssl.keystore.key': line(certificates.key) }),
-    ...(user === undefined
+    ...(users === undefined
       ? {}
       : {
           'sasl.enabled.mechanisms': 'SCRAM-SHA-256,SCRAM-SHA-512',
