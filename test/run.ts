@@ -29,9 +29,9 @@ const groups: readonly Group[] = [
   { name: 'unit', pattern: 'test/unit/**/*.test.ts', testsMin: 400, concurrency: 2, fileTimeoutMs: minute },
   { name: 'golden', pattern: 'test/golden/**/*.test.ts', testsMin: 15, concurrency: 2, fileTimeoutMs: minute },
   { name: 'property', pattern: 'test/property/**/*.test.ts', testsMin: 85, concurrency: 2, fileTimeoutMs: 3 * minute },
-  { name: 'simulation', pattern: 'test/simulation/**/*.test.ts', testsMin: 80, concurrency: 2, fileTimeoutMs: 4 * minute },
-  { name: 'contract', pattern: 'test/contract/**/*.test.ts', testsMin: 100, concurrency: 2, fileTimeoutMs: 2 * minute },
-  { name: 'integration', pattern: 'test/integration/**/*.test.ts', testsMin: 320, concurrency: 2, fileTimeoutMs: 4 * minute },
+  { name: 'simulation', pattern: 'test/simulation/**/*.test.ts', testsMin: 81, concurrency: 2, fileTimeoutMs: 4 * minute },
+  { name: 'contract', pattern: 'test/contract/**/*.test.ts', testsMin: 114, concurrency: 2, fileTimeoutMs: 2 * minute },
+  { name: 'integration', pattern: 'test/integration/**/*.test.ts', testsMin: 334, concurrency: 2, fileTimeoutMs: 4 * minute },
   { name: 'edge', pattern: 'test/edge/**/*.test.ts', testsMin: 16, concurrency: 1, fileTimeoutMs: 2 * minute },
   { name: 'crash', pattern: 'test/crash/**/*.test.ts', testsMin: 2, concurrency: 1, fileTimeoutMs: 30 * minute },
   { name: 'e2e', pattern: 'test/e2e/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 5 * minute }

@@ -26,6 +26,8 @@ export interface ClusterSetup {
   /** Brokers as one node sees them, such as through a proxy; the real ones where it isn't said. */
   readonly brokersOf?: (name: string) => readonly string[]
   readonly redisPortOf?: (name: string) => number
+  /** True where Kafka has a user for each role, of the role's name. */
+  readonly hasKafkaUsers?: boolean
   /** YAML lines for every node. */
   readonly extra?: string
 }
@@ -156,11 +158,14 @@ export function writeNode (setup: ClusterSetup, node: ClusterNode, aggregators: 
   const brokers = setup.brokersOf?.(node.name) ?? kafka.brokers
   const copies = kafka.brokers.length === 1 ? '{ replicationFactor: 1, minInsyncReplicas: 1, ' : '{ '
   const prefix = setup.topicPrefix === undefined ? '' : `topicPrefix: ${setup.topicPrefix}, `
+  const sasl = setup.hasKafkaUsers === true ? kafka.options(node.name, node.role).sasl : undefined
+  const user = sasl === undefined ? '' : `sasl: { username: ${sasl.username}, passwordFile: kafka.password }, `
+  writeFileSync(path.join(node.folder, 'kafka.password'), sasl?.password ?? '', { mode: 0o600 })
   const files = (others: readonly ClusterNode[]): string => others.map(({ operatorPort }) => `{ url: "http://127.0.0.1:${operatorPort}", tokenFile: operator.token }`).join(', ')
   const peers = aggregators.filter(({ name }) => name !== node.name)
   writeFileSync(node.configFile, `state: ./state
 gatewayId: ${node.name}
-kafka: ${copies}${prefix}brokers: [${brokers.map((broker) => JSON.stringify(broker)).join(', ')}] }
+kafka: ${copies}${prefix}${user}brokers: [${brokers.map((broker) => JSON.stringify(broker)).join(', ')}] }
 ${redis === undefined ? '' : `redis: { host: 127.0.0.1, port: ${setup.redisPortOf?.(node.name) ?? redis.port} }\n`}usageLog: { partitions: ${setup.partitions} }
 gateway:
   listen: { host: 127.0.0.1, port: ${node.role === 'billing' ? node.unusedPort : node.port} }

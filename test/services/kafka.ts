@@ -64,6 +64,8 @@ export interface KafkaSetup {
 
 export interface RunningKafka {
   readonly brokers: readonly string[]
+  /** A way without TLS and users, where everything is allowed. */
+  readonly plainBrokers: readonly string[]
   readonly folder: string
   readonly user?: KafkaUser
   readonly certificates?: Certificates
@@ -159,6 +161,7 @@ function runningKafka ({ nodes, users = [], ...parts }: Parts): RunningKafka {
     ...parts,
     ...(user === undefined ? {} : { user }),
     brokers,
+    plainBrokers: nodes.map(({ plainAddress }) => plainAddress),
     options: (clientId, username) => ({
       brokers,
       clientId,

@@ -47,6 +47,8 @@ export interface Broker {
   readonly nodeId: number
   /** host:port for clients. */
   readonly address: string
+  /** host:port of the brokers among themselves: without TLS and users. */
+  readonly plainAddress: string
   /** Partitions as folders. */
   readonly dataFolder: string
   readonly logFile: string
@@ -93,6 +95,7 @@ export function openBroker (setup: BrokerSetup): Broker {
   return {
     nodeId,
     address: `127.0.0.1:${setup.basePort + nodeId}`,
+    plainAddress: `127.0.0.1:${setup.basePort + 6 + nodeId}`,
     dataFolder,
     logFile,
     isRunning: () => child?.exitCode === null && child.signalCode === null,
