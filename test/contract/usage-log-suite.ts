@@ -138,7 +138,7 @@ export function spoilByte (file: string, at: number): void {
 }
 
 export function usageLogContract (name: string, openRig: (t: TestContext) => Promise<UsageLogRig>): void {
-  const openGateway = async (t: TestContext): Promise<GatewayOnLog> => (await openRig(t)).start(temporaryFolder(t))
+  const openGateway = async (t: TestContext): Promise<GatewayOnLog> => (await openRig(t)).start(temporaryFolder())
 
   test(`${name}: every event comes once, in the order of its chain, and reading goes on where it was`, async (t) => {
     const gateway = await openGateway(t)
@@ -175,7 +175,7 @@ export function usageLogContract (name: string, openRig: (t: TestContext) => Pro
 
   test(`${name}: each start of a gateway is a stream with a chain of its own, and its marks stand behind what they cover`, async (t) => {
     const rig = await openRig(t)
-    const folder = temporaryFolder(t)
+    const folder = temporaryFolder()
     const before = await rig.start(folder)
     await before.offer(700)
     await before.arrived(700)
@@ -191,7 +191,7 @@ export function usageLogContract (name: string, openRig: (t: TestContext) => Pro
   })
 
   test(`${name}: what the journal has lost is a void in its place, and the chain goes on behind it`, async (t) => {
-    const folder = temporaryFolder(t)
+    const folder = temporaryFolder()
     const journal = await startRigJournal(t, { prefix: '', gatewayId: 'gateway-1', partitions: 1 }, folder)
     for (let round = 0; round < 3; round++) await journal.offer(100)
     await journal.close()

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import process from 'node:process'
 import type { TestContext } from 'node:test'
 import type { Consumer, Producer } from 'kafkajs'
 import { followChain } from '../../src/domain/chain.ts'
@@ -49,9 +50,13 @@ export async function makeUsageTopics (kafka: RunningKafka, prefix: string, part
   await kafka.makeTopics(usageTopicSpecs({ prefix, partitions, minInsyncReplicas: 1 }))
 }
 
-export function temporaryFolder (t: TestContext): string {
+const folders: string[] = []
+process.once('exit', () => { for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true }) })
+
+/** Removed when the process ends: what a test stops at its end still writes to it. */
+export function temporaryFolder (): string {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tollgate-shipper-'))
-  t.after(() => { fs.rmSync(folder, { recursive: true, force: true }) })
+  folders.push(folder)
   return folder
 }
 
@@ -85,7 +90,7 @@ export function shipperOptions (kafka: RunningKafka, { prefix, gatewayId, partit
 }
 
 export async function startShipperRig (t: TestContext, kafka: RunningKafka, options: RigOptions): Promise<ShipperRig> {
-  const folder = options.folder ?? temporaryFolder(t)
+  const folder = options.folder ?? temporaryFolder()
   const { journal, offer, close } = await startRigJournal(t, options, folder)
   const onDeath = (name: string, error: Error): void => { throw new Error(`thread ${name} died`, { cause: error }) }
   const shipper = await startShipper({ options: shipperOptions(kafka, options, folder), journal: journal.reader, environment, onDeath })

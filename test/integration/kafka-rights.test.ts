@@ -135,7 +135,7 @@ for (const operation of ['Read', 'Write'] as const) {
     const { gatewayProgress } = usageTopics(prefix)
     await withdraw(kafka, 'gateway', rights.filter((right) => right.operation === operation && right.name === gatewayProgress))
     const options = { prefix, gatewayId: 'gateway-1', partitions }
-    const folder = temporaryFolder(t)
+    const folder = temporaryFolder()
     const { journal } = await startRigJournal(t, options, folder)
     // Longer than the test may take: nobody waits for it.
     const given = shipperOptions(asGateway, { ...options, shipper: { helloTimeoutMs: 3_600_000 } }, folder)

@@ -123,7 +123,7 @@ test('Kafka away: a known gateway starts and works, a new one is refused; all ar
   await known.stop()
 
   const fresh = { ...options, gatewayId: 'gateway-4' }
-  const folder = temporaryFolder(t)
+  const folder = temporaryFolder()
   const { journal } = await startRigJournal(t, fresh, folder)
   const starting = startShipper({
     options: shipperOptions(kafka, { ...fresh, shipper: { helloTimeoutMs: 3_000 } }, folder), journal: journal.reader,
