@@ -136,7 +136,7 @@ export class JournalMachine {
     const padding = 'x'.repeat(Math.floor(this.#random() ** 2 * (eventBytesMax - 100)))
     this.fates.set(request.id, 'offered')
     worker.held.push(request)
-const { event, partition } = this.encode(request, padding)
+    const { event, partition } = this.encode(request, padding)
     worker.outlet.offer(event, { partition, hour: hourOf(request.t), isRefusal: request.isRefusal })
   }
 
