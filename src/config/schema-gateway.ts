@@ -56,6 +56,7 @@ export const gateway = group({
   upstreams: map(upstream, { description: 'The servers behind the gateway, by names of your own.', entriesMax: 100, default: {} }),
   requestBytesMax: size({ description: 'The longest request body; a longer one is answered with 413.', minimum: 0, maximum: 2 ** 40, default: '10MiB' }),
   headerBytesMax: size({ description: 'The longest head of a request; a longer one is answered with 431.', minimum: 1_024, maximum: 1_048_576, default: '16KiB' }),
+  connectionsMax: integer({ description: 'Connections of clients that one worker holds; one more is closed at once. Each takes a file descriptor.', unit: 'connections', minimum: 1, maximum: 1_000_000, default: 20_000 }),
   inFlightMax: integer({ description: 'Requests that one worker handles at a time; beyond it clients get G0010 at once.', unit: 'requests', minimum: 1, maximum: 1_000_000, default: 4_096 }),
   stopTimeoutMs: integer({ description: 'How long a stop waits for requests in flight before it cuts them.', unit: 'ms', minimum: 0, maximum: 3_600_000, default: 35_000 }),
   trustedProxies: list(text({ description: 'An address or a block such as 10.0.0.0/8.' }), { description: 'Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.', itemsMax: 1_000, default: [] }),

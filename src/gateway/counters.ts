@@ -21,6 +21,9 @@ export class Counters {
   readonly #refusals = new Map<GatewayErrorCode, number>()
   readonly #cuts = new Map<CutReason, number>()
   readonly #failures = new Map<string, number>()
+  /** Open now. */
+  connections = 0
+  connectionsRefused = 0
   broken = 0
   invalidUnits = 0
 
@@ -59,6 +62,8 @@ export class Counters {
       )).filter(({ value }) => value > 0))),
       metricJson('tollgate_gateway_refusals_total', [...this.#refusals].map(([code, value]) => ({ labels: { code }, value }))),
       metricJson('tollgate_gateway_cut_answers_total', [...this.#cuts].map(([reason, value]) => ({ labels: { reason }, value }))),
+      metricJson('tollgate_gateway_connections', [{ value: this.connections }]),
+      metricJson('tollgate_gateway_connections_refused_total', [{ value: this.connectionsRefused }]),
       metricJson('tollgate_gateway_broken_requests_total', [{ value: this.broken }]),
       metricJson('tollgate_gateway_units_invalid_total', [{ value: this.invalidUnits }]),
       metricJson('tollgate_gateway_upstream_failures_total', [...this.#failures].map(([key, value]) => {

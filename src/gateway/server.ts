@@ -13,6 +13,8 @@ export interface ServerOptions {
   readonly port: number
   readonly tls: { readonly certificateFile: string, readonly keyFile: string } | undefined
   readonly stopTimeoutMs: number
+  /** A connection beyond it is closed at once. */
+  readonly connectionsMax: number
 }
 
 export interface Server {
@@ -31,6 +33,16 @@ export async function openServer (options: ServerOptions, services: Services, ga
   const { tls } = options
   ;(uws as unknown as { _cfg: (key: string) => void })._cfg(withoutMark)
   const app = tls === undefined ? uws.App() : secureApp(tls)
+  app.filter((response, change) => {
+    const { counters } = services
+    // The library's types say Number, the object.
+    const isNew = Number(change) > 0
+    counters.connections += isNew ? 1 : -1
+    if (!isNew || counters.connections <= options.connectionsMax) return
+    counters.connectionsRefused++
+    // Tells this filter of its end, too.
+    response.close()
+  })
   app.any('/*', (response: HttpResponse, request: HttpRequest) => { take(response, request, services, gatekeeper) })
   const listening = await listen(app, options)
   return {

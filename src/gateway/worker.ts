@@ -71,7 +71,7 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
     requestBytesMax: gateway.requestBytesMax,
     isTls: gateway.listen.tls !== undefined
   })
-  const server = await openServer({ host: gateway.listen.host, port: options.port, tls: gateway.listen.tls, stopTimeoutMs: gateway.stopTimeoutMs }, services, gatekeeper)
+  const server = await openServer({ host: gateway.listen.host, port: options.port, tls: gateway.listen.tls, stopTimeoutMs: gateway.stopTimeoutMs, connectionsMax: gateway.connectionsMax }, services, gatekeeper)
   return {
     health: () => healthOf(services),
     metrics: async () => [...metricsOf(services, authenticator, limiter.metrics(options.worker === 0)), ...upstreamMetrics(upstreams)],

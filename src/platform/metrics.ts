@@ -16,6 +16,8 @@ export const metricCatalogue = {
 
   tollgate_gateway_answers_total: { type: 'counter', help: 'Answers that left whole, by route and class of status', labels: ['route', 'status'] },
   tollgate_gateway_refusals_total: { type: 'counter', help: 'Answers of the gateway\'s own, by error code', labels: ['code'] },
+  tollgate_gateway_connections: { type: 'gauge', help: 'Connections of clients' },
+  tollgate_gateway_connections_refused_total: { type: 'counter', help: 'Connections that were closed at once because there were too many' },
   tollgate_gateway_cut_answers_total: { type: 'counter', help: 'Answers that did not reach their end, by who ended them: client, upstream, commit (the usage could not be recorded), stop, error', labels: ['reason'] },
   tollgate_gateway_broken_requests_total: { type: 'counter', help: 'Connections closed because it was in doubt where their request ends' },
   tollgate_gateway_in_flight: { type: 'gauge', help: 'Requests being forwarded' },

@@ -151,3 +151,27 @@ test('what the operator can read', async (t) => {
   }, { ok: 2, refused: 1, noKey: 1, noRoute: 1, upstream: 2, unpriced: 1, lookedUp: 2, inFlight: 0, held: 0 })
   assert.deepEqual(await rig.gateway.health(), { isReady: true, reasons: [] })
 })
+
+test('a connection too many is closed at once, and makes room for nobody; the others go on', async (t) => {
+  const rig = await startRig(t, { gateway: { connectionsMax: 3 } })
+  const valueOf = async (name: string): Promise<unknown> => (await rig.gateway.metrics()).flat().find((metric) => metric.name === name)?.values[0]?.value
+  const clients = Array.from({ length: 3 }, () => new RawClient(rig.port))
+  const statuses = async (): Promise<number[]> => await Promise.all(clients.map(async (client) => {
+    client.send(requestText('GET /open/echo'))
+    return (await client.answer()).status
+  }))
+  assert.deepEqual(await statuses(), [200, 200, 200])
+  for (let n = 0; n < 5; n++) {
+    const more = new RawClient(rig.port)
+    await more.closed()
+    assert.equal(more.received().length, 0)
+  }
+  assert.deepEqual([await valueOf('tollgate_gateway_connections'), await valueOf('tollgate_gateway_connections_refused_total')], [3, 5])
+  assert.deepEqual(await statuses(), [200, 200, 200])
+  clients.shift()?.destroy()
+  await eventually('there is room again', async () => await valueOf('tollgate_gateway_connections') === 2)
+  clients.push(new RawClient(rig.port))
+  assert.deepEqual(await statuses(), [200, 200, 200])
+  for (const client of clients) client.destroy()
+  assert.deepEqual(rig.deaths, [])
+})
