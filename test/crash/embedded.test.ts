@@ -58,7 +58,7 @@ function openClients (files: ProgramFiles, tokens: readonly string[], random: ()
   }))
 }
 
-interface Tally { kills: number, withInFlight: number, readonly byPoint: Map<string, number>, readonly missed: string[] }
+interface Tally { kills: number, withInFlight: number, readonly byPoint: Map<string, number>, readonly missed: Kill[] }
 
 /** Waits, bounded, until a client has a request in flight: a kill between two requests proves little. */
 async function isAnyInFlight (clients: readonly RememberingClient[]): Promise<boolean> {
@@ -79,12 +79,15 @@ async function killOnce (files: ProgramFiles, kill: Kill, clients: readonly Reme
     tally.kills++
     return
   }
-  const isHit = await Promise.race([program.ended.then((end) => end === 'SIGKILL'), sleep(namedWaitMsMax, false, { ref: false })])
-  if (!isHit) {
-    tally.missed.push(kill.point)
+  const end = await Promise.race([program.ended, sleep(namedWaitMsMax, 'late', { ref: false })])
+  if (end === 'late') {
+    // A machine that is busy with other things may not get there in time: a kill at a random moment, and the point is tried again.
+    tally.missed.push(kill)
+    tally.kills++
     await program.kill()
     return
   }
+  assert.equal(end, 'SIGKILL', `on its way to ${kill.point} the program ended by itself`)
   tally.kills++
   tally.byPoint.set(kill.point, (tally.byPoint.get(kill.point) ?? 0) + 1)
 }
@@ -139,6 +142,7 @@ hourlyLog: { segmentRowsMax: 20 }
   const running = clients.map((client) => client.run())
   const tally: Tally = { kills: 0, withInFlight: 0, byPoint: new Map(), missed: [] }
   for (const kill of planKills(random)) await killOnce(files, kill, clients, tally)
+  for (const kill of tally.missed.splice(0)) await killOnce(files, kill, clients, tally)
   const last = await startProgram(files)
   t.after(() => last.kill())
   await sleep(500)
@@ -152,7 +156,7 @@ hourlyLog: { segmentRowsMax: 20 }
   assert.deepEqual(verdict.wrong, [])
   assert.equal(verify.code, 0, `verify: ${verify.stdout}${verify.stderr}`)
   assert.equal(billed, verdict.billable, 'the bill over HTTP is the billable events of the archive')
-  assert.deepEqual(tally.missed, [], 'every named point was reached')
+  assert.deepEqual(tally.missed, [], 'every named point was reached, at the second try at the latest')
   for (const point of crashPointNames) assert.ok((tally.byPoint.get(point) ?? 0) >= 2, `${point} was hit ${tally.byPoint.get(point) ?? 0} times`)
   assert.ok(verdict.complete >= 10_000, `only ${verdict.complete} complete answers`)
   assert.ok(tally.withInFlight >= 20, `only ${tally.withInFlight} kills with a request in flight`)
