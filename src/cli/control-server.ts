@@ -7,6 +7,7 @@ import { connect } from 'node:net'
 import process from 'node:process'
 import { TollgateError } from '../domain/errors.ts'
 import { isCatalogued, problemOf } from '../platform/http-problem.ts'
+import { readJsonBody } from '../platform/json-body.ts'
 import type { Logger } from '../platform/logger.ts'
 
 /** Answers a command; the argument is whatever JSON the client sent, so it is checked by the handler. */
@@ -88,20 +89,5 @@ async function answerTo (request: IncomingMessage, handlers: ControlHandlers): P
   const command = /^\/v1\/([a-z.-]{1,64})$/.exec(request.url ?? '')?.[1]
   const handler = command !== undefined && request.method === 'POST' && Object.hasOwn(handlers, command) ? handlers[command] : undefined
   if (handler === undefined) throw new TollgateError('COMMAND_UNKNOWN', `the running program knows no command ${command ?? JSON.stringify(request.url)}`)
-  return await handler(await readJson(request))
-}
-
-async function readJson (request: IncomingMessage): Promise<unknown> {
-  const pieces: Buffer[] = []
-  let bytes = 0
-  for await (const piece of request as AsyncIterable<Buffer>) {
-    bytes += piece.length
-    if (bytes > bodyBytesMax) throw new TollgateError('ARGUMENT_INVALID', `a command has at most ${bodyBytesMax} bytes`)
-    pieces.push(piece)
-  }
-  try {
-    return bytes === 0 ? undefined : JSON.parse(Buffer.concat(pieces).toString('utf8')) as unknown
-  } catch {
-    throw new TollgateError('ARGUMENT_INVALID', 'a command\'s body must be JSON')
-  }
+  return await handler(await readJsonBody(request, bodyBytesMax))
 }

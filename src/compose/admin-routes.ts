@@ -5,6 +5,7 @@ import type { AuditLog } from '../cli/audit.ts'
 import type { ControlHandlers } from '../cli/control-server.ts'
 import { TollgateError } from '../domain/errors.ts'
 import { isCatalogued, problemOf } from '../platform/http-problem.ts'
+import { readJsonBody } from '../platform/json-body.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { OperatorRoute } from '../platform/operator-http.ts'
 import { adminOpenApi } from './admin-openapi.ts'
@@ -74,17 +75,8 @@ async function askedOf (request: IncomingMessage, { method, fields }: AdminOpera
 }
 
 async function readBody (request: IncomingMessage): Promise<Readonly<Record<string, unknown>>> {
-  const pieces: Buffer[] = []
-  let bytes = 0
-  for await (const piece of request as AsyncIterable<Buffer>) {
-    bytes += piece.length
-    if (bytes > bodyBytesMax) throw new TollgateError('ARGUMENT_INVALID', `a body has at most ${bodyBytesMax} bytes`)
-    pieces.push(piece)
-  }
-  if (bytes === 0) return {}
-  let value: unknown
-  try { value = JSON.parse(Buffer.concat(pieces).toString('utf8')) } catch { value = undefined }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TollgateError('ARGUMENT_INVALID', 'the body must be an object in JSON')
+  const value = await readJsonBody(request, bodyBytesMax) ?? {}
+  if (typeof value !== 'object' || Array.isArray(value)) throw new TollgateError('ARGUMENT_INVALID', 'the body must be an object in JSON')
   return value as Readonly<Record<string, unknown>>
 }
 
