@@ -91,6 +91,7 @@ export function writeConfiguration (options: { readonly folder: string, readonly
   return { folder: options.folder, configFile, logFile: path.join(options.folder, 'tollgate.log'), port: options.port, isUnlimited: options.isUnlimited }
 }
 
+/** As bin/tollgate starts it. */
 export const mainArguments = ['--max-semi-space-size=8', '--no-parallel-scavenge', '--disable-warning=ExperimentalWarning', path.join(root, 'src/main.ts')]
 
 export function runCommand (configFile: string, argv: readonly string[]): Promise<CommandResult> {

@@ -25,12 +25,9 @@ export interface ClusterAggregatorHandle extends ThreadHandle {
   readonly flush: (partition: number) => Promise<void>
 }
 
-/** Twenty thousand records live as long as their batch: with a small nursery each collection would copy them. */
-const nurseryMegabytes = 32
-
 export async function startClusterAggregator ({ options, kafka, copyPort, environment, onDeath }: ClusterAggregatorStart): Promise<ClusterAggregatorHandle> {
   const all = { ...options, kafka, copyPort } satisfies ClusterAggregatorOptions
-  const thread = await startThread({ name: 'aggregator', entry: new URL('./cluster-thread.ts', import.meta.url), environment, options: all, nurseryMegabytes, transfer: copyPort === undefined ? [] : [copyPort], onDeath })
+  const thread = await startThread({ name: 'aggregator', entry: new URL('./cluster-thread.ts', import.meta.url), environment, options: all, transfer: copyPort === undefined ? [] : [copyPort], onDeath })
   return {
     ...thread,
     status: () => thread.rpc.ask('status'),

@@ -17,15 +17,17 @@ const grade = (name: string, ratePerS: number, burst: number) => group({
   burst: integer({ description: 'Tokens that the bucket holds: the most that can be taken at once.', unit: 'tokens', minimum: 1, maximum: 1_000_000_000, default: burst })
 }, { description: `Keys of ${name}.` })
 
+const bearerToken = secret({ description: 'The bearer token.', file: 'tokenFile', lengthMin: secretCharactersMin, pattern: '[\\x21-\\x7e]+', patternMeaning: 'visible ASCII without spaces, as it goes into a header' })
+
 const operatorToken = group({
   name: text({ description: 'Who uses it; stands in the log.', pattern: '[A-Za-z0-9._-]{1,64}', patternMeaning: 'letters, digits, `.`, `_` and `-`, 64 at most' }),
-  token: secret({ description: 'The bearer token.', file: 'tokenFile', lengthMin: secretCharactersMin, pattern: '[\\x21-\\x7e]+', patternMeaning: 'visible ASCII without spaces, as it goes into a header' })
+  token: bearerToken
 }, { description: 'A bearer token for the private endpoints.' })
 
 const adminToken = group({
   name: text({ description: 'Who uses it; stands in the audit log.', pattern: '[A-Za-z0-9._-]{1,64}', patternMeaning: 'letters, digits, `.`, `_` and `-`, 64 at most' }),
   role: choice(['read', 'write'], { description: '`read` may list and show, `write` may also create, rotate and revoke.', default: 'read' }),
-  token: secret({ description: 'The bearer token.', file: 'tokenFile', lengthMin: secretCharactersMin, pattern: '[\\x21-\\x7e]+', patternMeaning: 'visible ASCII without spaces, as it goes into a header' })
+  token: bearerToken
 }, { description: 'A bearer token for the admin API.' })
 
 const signingSecret = group({

@@ -20,9 +20,6 @@ export interface GatewayOptions {
   readonly onDeath: (name: string, error: Error) => void
 }
 
-/** Three times the size at which it is collected. */
-const nurseryMegabytes = 48
-
 export interface GatewayHandle {
   /** Where it listens. */
   readonly port: number
@@ -68,7 +65,6 @@ function startWorker ({ rules, environment, limiter, registry, onDeath }: Gatewa
     environment,
     options: { rules, worker, port, journal, limiter, registry } satisfies GatewayWorkerOptions,
     transfer: [journal.wakePort],
-    nurseryMegabytes,
     onDeath
   })
 }

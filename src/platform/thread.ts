@@ -85,20 +85,17 @@ export interface ThreadStart {
   readonly environment: ThreadEnvironment
   readonly options: unknown
   readonly transfer?: readonly TransferListItem[]
-  /** Where new objects live; a thread that makes many at a time collects less often with a larger one. The process's own setting by default. */
-  readonly nurseryMegabytes?: number
   /** Called when the thread ends without having been asked to. */
   readonly onDeath: (name: string, error: Error) => void
 }
 
 /** Starts a thread and waits until it is ready; rejects with its own error when it can't. */
-export async function startThread ({ name, entry, environment, options, transfer, nurseryMegabytes, onDeath }: ThreadStart): Promise<ThreadHandle> {
+export async function startThread ({ name, entry, environment, options, transfer, onDeath }: ThreadStart): Promise<ThreadHandle> {
   const worker = new Worker(entry, {
     name,
     workerData: { name, environment, options } satisfies ThreadData,
     transferList: [...(transfer ?? [])],
     execArgv: ['--disable-warning=ExperimentalWarning'],
-    ...(nurseryMegabytes === undefined ? {} : { resourceLimits: { maxYoungGenerationSizeMb: nurseryMegabytes } }),
     stdin: false
   })
   const rpc = openRpc(worker, {})

@@ -4,13 +4,11 @@ import type { ChildProcess } from 'node:child_process'
 import { createWriteStream, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
+import { mainArguments } from '../../demo/program.ts'
 import { eventually } from './eventually.ts'
 import { freePorts } from './free-ports.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
-const mainFile = path.join(root, 'src/main.ts')
-/** As bin/tollgate starts it. */
-const nodeArguments = ['--max-semi-space-size=8', '--no-parallel-scavenge', '--disable-warning=ExperimentalWarning', mainFile]
 const variables = { NODE_COMPILE_CACHE: path.join(root, 'node_modules/.cache/tollgate'), MALLOC_ARENA_MAX: '2' }
 
 export interface ProgramPorts { readonly gateway: number, readonly billing: number, readonly privateBilling: number, readonly operator: number }
@@ -114,7 +112,7 @@ export interface StartFiles extends Pick<ProgramFiles, 'folder' | 'configFile' |
 export async function startProgram (files: StartFiles, options: { readonly env?: Readonly<Record<string, string>>, readonly isReadyAwaited?: boolean, readonly argv?: readonly string[] } = {}): Promise<Program> {
   const log = createWriteStream(files.logFile, { flags: 'a' })
   const argv = options.argv ?? ['run', '--config', files.configFile]
-  const child = spawn(process.execPath, [...nodeArguments, ...argv], { cwd: files.folder, env: { ...process.env, ...variables, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...mainArguments, ...argv], { cwd: files.folder, env: { ...process.env, ...variables, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
   child.stdout.pipe(log, { end: false })
   child.stderr.pipe(log, { end: false })
   const ended = new Promise<number | string>((resolve) => {
@@ -157,7 +155,7 @@ export interface CommandResult { readonly code: number, readonly stdout: string,
 export function runCommand (files: Pick<ProgramFiles, 'folder' | 'configFile'>, argv: readonly string[], options: { readonly withConfig?: boolean, readonly timeoutMs?: number } = {}): Promise<CommandResult> {
   const all = options.withConfig === false ? argv : [...argv, '--config', files.configFile]
   return new Promise((resolve) => {
-    execFile(process.execPath, [...nodeArguments, ...all], { cwd: files.folder, env: { ...process.env, ...variables }, timeout: options.timeoutMs ?? 120_000, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [...mainArguments, ...all], { cwd: files.folder, env: { ...process.env, ...variables }, timeout: options.timeoutMs ?? 120_000, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1
       resolve({ code, stdout, stderr })
     })
