@@ -358,8 +358,14 @@ test('a segment that is full is closed: a file, then tombstones, also after a ta
   // No copy is made, so no tombstone may be sent.
   const first = a.own({ segmentRowsMax: 20 }, { onArchived: async () => { copies++; return false } })
   await owned(first)
-  await rig.append(stream.records(Array.from({ length: 25 }, (_, index) => usageEvent({ apiKeyId: 100 + index }))))
+  const keys = (count: number, from: number): ReturnType<typeof usageEvent>[] => Array.from({ length: count }, (_, index) => usageEvent({ apiKeyId: from + index }))
+  await rig.append(stream.records(keys(15, 100)))
   await settled(rig, first)
+  // What fills the segment may be closed with it before it was ever published: then the file alone has it, and no tombstone is due.
+  await rig.append(stream.records(keys(10, 115)))
+  await settled(rig, first)
+  const published = [...(await rig.hourly(first)).rows.keys()].filter((key) => key.startsWith('0|0|')).length
+  assert.ok(published >= 15 && published <= 25, `${published}`)
   await rig.append(stream.records(events(2, { apiKeyId: 100 })))
   await settled(rig, first)
   const open = await rig.hourly(first)
@@ -371,7 +377,7 @@ test('a segment that is full is closed: a file, then tombstones, also after a ta
   await first.close()
   const second = rig.machine('b').own({ segmentRowsMax: 20 })
   await owned(second)
-  await eventually('the tombstones are sent', async () => (await rig.hourly(second)).tombstones === 25)
+  await eventually('the tombstones are sent', async () => (await rig.hourly(second)).tombstones === published)
   await rig.append(stream.records(events(1, { apiKeyId: 100 })))
   await settled(rig, second)
   const view = await rig.hourly(second)
