@@ -79,7 +79,11 @@ function describe (error: unknown): string {
 }
 
 const long = process.argv[2]?.startsWith('--long=') === true ? process.argv[2].slice('--long='.length) : undefined
-if (long !== undefined) process.env['TOLLGATE_LONG'] = long
+if (long !== undefined) {
+  process.env['TOLLGATE_LONG'] = long
+  // Hours without a word help nobody.
+  process.env['TOLLGATE_TEST_OUTPUT'] ??= '1'
+}
 const all = long === undefined ? groups : longForms
 const wanted = long === undefined ? process.argv.slice(2) : [long]
 const unknown = wanted.filter((name) => !all.some((group) => group.name === name))

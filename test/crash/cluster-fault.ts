@@ -18,6 +18,8 @@ export interface FaultContext {
   readonly clone: ClusterNode
   /** Of nodes whose state folder is a small file system; none where this user may not mount any. */
   readonly disks: ReadonlyMap<ClusterNode, SmallDisk>
+  /** Clients call this gateway while `work` goes on, and remember their answers for the oracle. @param options.path `/api/things/s200` by default */
+  readonly callWhile: (gateway: ClusterNode, work: () => Promise<void>, options?: { readonly path: string }) => Promise<void>
 }
 
 /** Says how far the clock of this gateway is from the real one. */
@@ -27,9 +29,12 @@ export interface Fault {
   readonly name: string
   /** How often it is wanted in the short form, beside what chance adds. */
   readonly timesMin: number
+  /** What it takes away. Two faults of different parts may come together; one that needs everything else to work comes `alone`. */
+  readonly touches: 'gateways' | 'aggregators' | 'billings' | 'kafka' | 'redis' | 'network' | 'group' | 'alone'
   readonly run: (context: FaultContext) => Promise<void>
 }
 
 export const between = (random: () => number, fromMs: number, toMs: number): number => Math.floor(fromMs + random() * (toMs - fromMs))
 export const oneOf = <Item>(random: () => number, items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item
+export const hourMs = 3_600_000
 export const usageTopic = 'api-usage-trace'

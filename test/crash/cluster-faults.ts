@@ -5,15 +5,18 @@ import type { RunningKafka } from '../services/kafka.ts'
 import { between, oneOf, usageTopic } from './cluster-fault.ts'
 import type { Fault } from './cluster-fault.ts'
 import { stateFaults } from './cluster-state-faults.ts'
+import { topicFaults } from './cluster-topic-faults.ts'
 
 /** Longer than a member of the group may be silent: its partitions are dealt to others meanwhile. */
 const zombieMs = 13_000
 export const faults: readonly Fault[] = [
   ...stateFaults,
+  ...topicFaults,
   ...(['gateways', 'aggregators', 'billings'] as const).flatMap((group): Fault[] => [
     {
       name: `SIGKILL of one of the ${group}`,
       timesMin: 5,
+      touches: group,
       run: async (context) => {
         const node = oneOf(context.random, context.cluster[group])
         await sleep(between(context.random, 0, 1_000))
@@ -25,6 +28,7 @@ export const faults: readonly Fault[] = [
     {
       name: `SIGSTOP of one of the ${group}`,
       timesMin: 2,
+      touches: group,
       run: async (context) => {
         const node = oneOf(context.random, context.cluster[group])
         node.pause()
@@ -36,6 +40,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'SIGSTOP of an aggregator until others have its partitions',
     timesMin: 2,
+    touches: 'aggregators',
     run: async ({ cluster, random }) => {
       const node = oneOf(random, cluster.aggregators)
       node.pause()
@@ -46,6 +51,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'clean restart of a node',
     timesMin: 3,
+    touches: 'alone',
     run: async ({ cluster, random }) => {
       const node = oneOf(random, cluster.nodes)
       const end = await node.stop()
@@ -56,6 +62,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'SIGKILL of the leader of a partition of the usage log',
     timesMin: 3,
+    touches: 'kafka',
     run: async ({ kafka, random, cluster }) => {
       const leader = await kafka.leaderOf(usageTopic, Math.floor(random() * cluster.setup.partitions))
       await killBroker(kafka, leader === 0 ? 1 : leader)
@@ -64,6 +71,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'SIGKILL of a coordinator of transactions or groups',
     timesMin: 2,
+    touches: 'kafka',
     run: async ({ kafka, random }) => {
       const leader = await kafka.leaderOf(random() < 0.5 ? '__transaction_state' : '__consumer_offsets', Math.floor(random() * 3))
       await killBroker(kafka, leader === 0 ? 1 : leader)
@@ -72,6 +80,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'SIGSTOP of a broker',
     timesMin: 2,
+    touches: 'kafka',
     run: async ({ kafka, random }) => {
       const nodeId = 1 + Math.floor(random() * 3)
       kafka.pause(nodeId)
@@ -82,6 +91,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'all brokers away',
     timesMin: 2,
+    touches: 'kafka',
     run: async ({ kafka, random }) => {
       await kafka.killAll()
       await sleep(between(random, 500, 4_000))
@@ -91,6 +101,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'all brokers lose power and the ends of the usage log',
     timesMin: 3,
+    touches: 'kafka',
     run: async ({ kafka, random, cluster }) => {
       await kafka.killAll()
       for (let partition = 0; partition < cluster.setup.partitions; partition++) await kafka.cutLogs(`${usageTopic}-${partition}`, 0.5 + random() / 2)
@@ -100,6 +111,7 @@ export const faults: readonly Fault[] = [
   ...(['cut', 'pull'] as const).map((how): Fault => ({
     name: `a node's network to Kafka is ${how === 'cut' ? 'cut' : 'silent'}`,
     timesMin: 4,
+    touches: 'network',
     run: async ({ cluster, links, random }) => {
       const { kafka } = links.of(oneOf(random, cluster.nodes).name)
       kafka[how]()
@@ -110,6 +122,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'a node\'s network to Kafka is slow',
     timesMin: 2,
+    touches: 'network',
     run: async ({ cluster, links, random }) => {
       const { kafka } = links.of(oneOf(random, cluster.nodes).name)
       kafka.slow(between(random, 50, 400))
@@ -120,6 +133,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'a gateway\'s network to Redis is silent',
     timesMin: 2,
+    touches: 'network',
     run: async ({ cluster, links, random }) => {
       const { redis } = links.of(oneOf(random, cluster.gateways).name)
       redis.pull()
@@ -130,6 +144,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'Redis is killed and comes back empty',
     timesMin: 2,
+    touches: 'redis',
     run: async ({ redis, random }) => {
       await redis.kill()
       await sleep(between(random, 200, 2_000))
@@ -139,11 +154,13 @@ export const faults: readonly Fault[] = [
   {
     name: 'Redis is emptied',
     timesMin: 1,
+    touches: 'redis',
     run: async ({ redis }) => { await redis.flush() }
   },
   {
     name: 'Redis stops answering',
     timesMin: 1,
+    touches: 'redis',
     run: async ({ redis, random }) => {
       redis.pause()
       await sleep(between(random, 500, 4_000))
@@ -153,6 +170,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'rebalance storm',
     timesMin: 2,
+    touches: 'group',
     run: async ({ spare, random }) => {
       for (let turn = 0; turn < 2; turn++) {
         await spare.start({ isReadyAwaited: false })

@@ -7,17 +7,16 @@ import type { ClusterNode } from '../helpers/cluster.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { clockShiftMs, setClockShift } from '../helpers/shifted-clock.ts'
 import type { SmallDisk } from '../helpers/small-disk.ts'
-import { between, clockFileOf, oneOf, usageTopic } from './cluster-fault.ts'
+import { between, clockFileOf, hourMs, oneOf, usageTopic } from './cluster-fault.ts'
 import type { Fault } from './cluster-fault.ts'
 
 const poison: readonly (string | null)[] = ['', '{', 'null', '[]', '{"eventId":1}', '{"apiKey":"secret","memberId":1}', 'x'.repeat(200_000), null, '\u0000\uffff', '{"schemaVersion":99}']
-
-const hourMs = 3_600_000
 
 export const stateFaults: readonly Fault[] = [
   {
     name: 'an aggregator\'s databases are lost',
     timesMin: 2,
+    touches: 'aggregators',
     run: async ({ cluster, random }) => {
       const node = oneOf(random, cluster.aggregators)
       await node.kill()
@@ -30,6 +29,7 @@ export const stateFaults: readonly Fault[] = [
   {
     name: 'an aggregator\'s databases are restored from a copy',
     timesMin: 2,
+    touches: 'alone',
     run: async ({ cluster, random }) => {
       const node = oneOf(random, cluster.aggregators)
       const copies = path.join(node.folder, 'backup')
@@ -50,6 +50,7 @@ export const stateFaults: readonly Fault[] = [
   {
     name: 'a billing server\'s disk is lost',
     timesMin: 2,
+    touches: 'billings',
     run: async ({ cluster, random }) => {
       const node = oneOf(random, cluster.billings)
       await node.kill()
@@ -60,6 +61,7 @@ export const stateFaults: readonly Fault[] = [
   ...(['gateways', 'aggregators'] as const).map((group): Fault => ({
     name: `the disk of one of the ${group} is full`,
     timesMin: 2,
+    touches: group,
     run: async ({ cluster, disks, random }) => {
       const node = oneOf(random, cluster[group].filter((one) => disks.has(one)))
       const disk = disks.get(node) as SmallDisk
@@ -75,6 +77,7 @@ export const stateFaults: readonly Fault[] = [
   {
     name: 'a gateway\'s clock is set back an hour, and put right',
     timesMin: 2,
+    touches: 'gateways',
     run: async ({ cluster, random }) => {
       const file = clockFileOf(oneOf(random, cluster.gateways))
       const shiftMs = clockShiftMs(file)
@@ -86,6 +89,7 @@ export const stateFaults: readonly Fault[] = [
   {
     name: 'a gateway\'s clock goes an hour ahead, for good',
     timesMin: 2,
+    touches: 'gateways',
     run: async ({ cluster, random }) => {
       const file = clockFileOf(oneOf(random, cluster.gateways))
       setClockShift(file, clockShiftMs(file) + hourMs)
@@ -95,6 +99,7 @@ export const stateFaults: readonly Fault[] = [
   {
     name: 'the usage log gets one more partition',
     timesMin: 1,
+    touches: 'alone',
     run: async ({ cluster, spare }) => {
       const { setup, aggregators, billings, gateways, nodes } = cluster
       setup.partitions++
@@ -110,6 +115,7 @@ export const stateFaults: readonly Fault[] = [
   {
     name: 'a gateway\'s journal runs twice',
     timesMin: 2,
+    touches: 'alone',
     run: async ({ cluster, random, clone }) => {
       const node = oneOf(random, cluster.gateways)
       rmSync(clone.folder, { recursive: true, force: true })
@@ -126,6 +132,7 @@ export const stateFaults: readonly Fault[] = [
   {
     name: 'a gateway\'s journal is restored from a copy',
     timesMin: 2,
+    touches: 'alone',
     run: async ({ cluster, random }) => {
       const node = oneOf(random, cluster.gateways)
       const copy = path.join(node.folder, 'journal-backup')
@@ -144,6 +151,7 @@ export const stateFaults: readonly Fault[] = [
   {
     name: 'records that nobody can read, and records twice',
     timesMin: 3,
+    touches: 'kafka',
     run: async ({ kafka, cluster, random }) => {
       const producer = kafka.independent('poison').producer({ allowAutoTopicCreation: false })
       await producer.connect()

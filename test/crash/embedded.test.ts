@@ -141,7 +141,10 @@ hourlyLog: { segmentRowsMax: 20 }
   const clients = openClients(files, tokens, random)
   const running = clients.map((client) => client.run())
   const tally: Tally = { kills: 0, withInFlight: 0, byPoint: new Map(), missed: [] }
-  for (const kill of planKills(random)) await killOnce(files, kill, clients, tally)
+  for (const kill of planKills(random)) {
+    await killOnce(files, kill, clients, tally)
+    if (isLong && tally.kills % 50 === 0) process.stdout.write(`${new Date().toISOString()} ${tally.kills} of ${killsWanted} kills, ${clients.reduce((sum, { memories }) => sum + memories.length, 0)} requests\n`)
+  }
   for (const kill of tally.missed.splice(0)) await killOnce(files, kill, clients, tally)
   const last = await startProgram(files)
   t.after(() => last.kill())

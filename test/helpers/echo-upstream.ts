@@ -1,4 +1,5 @@
-// An upstream that answers with the status its path asks for (…/s404 with 404) and a small body.
+// An upstream that answers with the status its path asks for (…/s404 with 404) and a small body, after as many milliseconds
+// as its path says (…/w2000/…), else at once.
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -11,8 +12,13 @@ export async function openEchoUpstream (): Promise<EchoUpstream> {
     const status = Number(/\/s(\d{3})$/.exec(request.url ?? '')?.[1] ?? 200)
     const isBodyless = status === 204 || status === 304
     const body = isBodyless ? '' : `answer to ${request.headers['x-trace-id'] as string}`
-    response.writeHead(status, isBodyless ? {} : { 'content-length': body.length })
-    response.end(body)
+    const answer = (): void => {
+      response.writeHead(status, isBodyless ? {} : { 'content-length': body.length })
+      response.end(body)
+    }
+    const waitMs = Number(/\/w(\d+)\//.exec(request.url ?? '')?.[1] ?? 0)
+    if (waitMs === 0) answer()
+    else setTimeout(answer, waitMs)
   })
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
   return {
