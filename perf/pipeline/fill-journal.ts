@@ -41,6 +41,7 @@ const onError = (error: unknown): void => { throw error }
 const meter = new Meter(side, { gatewayId: config.gatewayId, partitions: spec.partitions, priceBook, onError })
 const workload = new Workload((memberId, apiKeyId) => ({
   claims: { memberId, apiKeyId, grade: gradeOf(apiKeyId), iatS: 0 },
+  isOpaque: false,
   apiKeyIdText: String(apiKeyId),
   memberIdText: String(memberId),
   partition: partitionOf(String(apiKeyId), spec.partitions),

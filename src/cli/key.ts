@@ -1,9 +1,11 @@
 // `tollgate key`: API keys. A token is printed by the command that makes it, once, and can't be had again.
 import { gradeTypes } from '../domain/usage-event.ts'
+import { keyTypes } from '../registry/port.ts'
 import { UsageError, configOption, jsonOption, readDurationMs, readInstantMs, readInteger } from './arguments.ts'
 import type { Arguments } from './arguments.ts'
 import { commandGroup, commandOf, exitCodes, printJson } from './command.ts'
 import type { CommandContext } from './command.ts'
+import { keyTypeDefault } from './handlers/registry.ts'
 import type { IssuedKey, KeyPage, KeyView } from './handlers/registry.ts'
 import { idBounds, pageBounds, pageOptions } from './member.ts'
 import { ask } from './program.ts'
@@ -19,6 +21,7 @@ const createKey = commandOf({
   options: {
     member: { value: 'ID', description: 'Whose key it is.', isRequired: true },
     grade: { value: 'GRADE', description: `How fast it may call: ${gradeTypes.join(', ')}.`, isRequired: true },
+    type: { value: 'TYPE', description: `jwt: signed, so that others who have the secret can check it; opaque: short, and good only while the registry has it. ${keyTypeDefault} without it.` },
     label: { value: 'TEXT', description: 'A name for people.' },
     expires: { value: 'WHEN', description: 'A day (its beginning, UTC) or an instant such as 2027-01-31T12:00:00Z; never without it.' },
     id: { value: 'ID', description: 'The number to give; the next free one without it.' },
@@ -29,10 +32,13 @@ const createKey = commandOf({
 }, async (given, context) => {
   const grade = gradeTypes.find((known) => known === given.text('grade'))
   if (grade === undefined) throw new UsageError(`--grade must be one of ${gradeTypes.join(', ')}`, 'grades are configured under `grades`')
+  const type = given.text('type')
+  if (type !== undefined && !keyTypes.some((known) => known === type)) throw new UsageError(`--type must be one of ${keyTypes.join(', ')}`, 'docs/registry.md tells them apart')
   const expires = given.text('expires')
   const key = await ask<IssuedKey>(given, context, 'key.create', {
     memberId: given.integer('member', idBounds),
     grade,
+    type,
     label: given.text('label'),
     apiKeyId: given.integer('id', idBounds),
     expiresAtMs: expires === undefined ? undefined : readInstantMs('--expires', expires, 'it is read as UTC unless it names a zone')
@@ -51,8 +57,8 @@ const listKeys = commandOf({
   })
   if (given.has('json')) printJson(context, page)
   else {
-    const columns = [{ title: 'key', isRight: true }, { title: 'member', isRight: true }, { title: 'grade' }, { title: 'state' }, { title: 'created' }, { title: 'expires' }, { title: 'label' }]
-    context.io.out(tableText(columns, page.keys.map((key) => [String(key.apiKeyId), String(key.memberId), key.grade, key.state, key.createdAt, key.expiresAt ?? 'never', key.label])))
+    const columns = [{ title: 'key', isRight: true }, { title: 'member', isRight: true }, { title: 'grade' }, { title: 'type' }, { title: 'state' }, { title: 'created' }, { title: 'expires' }, { title: 'label' }]
+    context.io.out(tableText(columns, page.keys.map((key) => [String(key.apiKeyId), String(key.memberId), key.grade, key.type, key.state, key.createdAt, key.expiresAt ?? 'never', key.label])))
     if (page.nextAfter !== undefined) context.io.error(`there are more: --after ${page.nextAfter}\n`)
   }
   return exitCodes.ok
@@ -84,7 +90,7 @@ const revokeKey = commandOf({
 
 const rotateKey = commandOf({
   name: 'tollgate key rotate',
-  summary: 'Makes a new token for a key and ends the old ones after an overlap. The new token is shown this once.',
+  summary: 'Makes a new token of the same type for a key and ends the old ones after an overlap. The new token is shown this once.',
   positionals: [keyPositional],
   options: {
     overlap: { value: 'DURATION', description: 'How long old tokens go on working, such as 15m or 7d; 24h without it, 0 for a token that got out.' },
@@ -120,7 +126,7 @@ function printIssued (key: IssuedKey, given: Arguments, context: CommandContext)
 
 function printKey (key: KeyView, { io }: CommandContext): void {
   const rows = [
-    ['key', String(key.apiKeyId)], ['member', String(key.memberId)], ['grade', key.grade], ['state', key.state], ['label', key.label],
+    ['key', String(key.apiKeyId)], ['member', String(key.memberId)], ['grade', key.grade], ['type', key.type], ['state', key.state], ['label', key.label],
     ['created', key.createdAt], ['expires', key.expiresAt ?? 'never'], ['revoked', key.revokedAt], ['rotated', key.rotatedAt], ['old tokens end', key.overlapUntil]
   ]
   for (const [title = '', value] of rows) if (value !== undefined && value !== '') io.out(`${title.padEnd(14)}  ${value}\n`)

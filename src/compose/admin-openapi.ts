@@ -1,5 +1,7 @@
 // The admin API as an OpenAPI document, made from the operations that answer it.
+import { keyTypeDefault } from '../cli/handlers/registry.ts'
 import { gradeTypes } from '../domain/usage-event.ts'
+import { keyTypes } from '../registry/port.ts'
 import type { AdminOperation } from './admin-operations.ts'
 
 type Schema = Readonly<Record<string, unknown>>
@@ -10,7 +12,7 @@ const object = (properties: Readonly<Record<string, Schema>>, optional: readonly
 
 const member = object({ memberId: id, name: { type: 'string' }, createdAt: instant })
 const keyProperties = {
-  apiKeyId: id, memberId: id, grade: { type: 'string', enum: gradeTypes }, label: { type: 'string' }, state: { type: 'string', enum: ['active', 'expired', 'revoked'] },
+  apiKeyId: id, memberId: id, grade: { type: 'string', enum: gradeTypes }, type: { type: 'string', enum: keyTypes }, label: { type: 'string' }, state: { type: 'string', enum: ['active', 'expired', 'revoked'] },
   createdAt: instant, expiresAt: instant, revokedAt: instant, rotatedAt: instant, overlapUntil: instant
 }
 const keyOptional = ['expiresAt', 'revokedAt', 'rotatedAt', 'overlapUntil']
@@ -29,11 +31,11 @@ const described: Readonly<Record<string, { readonly summary: string, readonly fi
   'key.list': { summary: 'Keys by number, never their tokens.', fields: { after: { ...id, minimum: 0 }, limit: { ...id, maximum: 1_000 }, member: id }, result: page('keys', key) },
   'key.create': {
     summary: 'Creates a key. Its token is in this answer and can\'t be had again.',
-    fields: { memberId: id, grade: { type: 'string', enum: gradeTypes }, label: { type: 'string', maxLength: 200 }, expiresAt: instant, apiKeyId: id }, required: ['memberId', 'grade'], result: issuedKey
+    fields: { memberId: id, grade: { type: 'string', enum: gradeTypes }, type: { type: 'string', enum: keyTypes, default: keyTypeDefault }, label: { type: 'string', maxLength: 200 }, expiresAt: instant, apiKeyId: id }, required: ['memberId', 'grade'], result: issuedKey
   },
   'key.show': { summary: 'One key, never its token.', fields: {}, result: key },
   'key.revoke': { summary: 'Revokes a key for ever: every gateway refuses it within a second.', fields: {}, result: object({ apiKeyId: id, isKnown: { type: 'boolean' } }) },
-  'key.rotate': { summary: 'A new token for a key; the old ones end after an overlap.', fields: { overlapMs: { ...id, minimum: 0, default: 86_400_000 } }, result: issuedKey },
+  'key.rotate': { summary: 'A new token of the same type for a key; the old ones end after an overlap.', fields: { overlapMs: { ...id, minimum: 0, default: 86_400_000 } }, result: issuedKey },
   'gateway.list': { summary: 'The gateways of a cluster, as billing knows them.', fields: {}, result: { type: 'object' } }
 }
 

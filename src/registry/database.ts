@@ -1,18 +1,21 @@
 // The registry's SQLite file: opened with every check that keeps a damaged, foreign or newer file from being used.
+import { timingSafeEqual } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import type { ApiKeyClaims } from '../domain/api-key.ts'
 import { TollgateError } from '../domain/errors.ts'
+import { gradeTypes } from '../domain/usage-event.ts'
 import type { KeyFacts, Rotation } from './key-state.ts'
 
 /** "TGRG": tells the file from other programs' databases. */
 const applicationId = 0x54475247
-const schemaVersion = 1
 const busyTimeoutMs = 5_000
 /** A gateway worker never waits longer than this for the file. */
 const readerBusyTimeoutMs = 50
 
-const schema = `
+/** What each version added. */
+const schema = [`
   create table member (
     member_id integer primary key,
     name text not null,
@@ -36,7 +39,17 @@ const schema = `
     issued_from_s integer not null,
     overlap_until_ms integer not null,
     primary key (api_key_id, issued_from_s)
-  ) strict, without rowid;`
+  ) strict, without rowid;`,
+// An opaque key is looked up by the digest of its secret and by nothing else.
+`
+  create table key_secret (
+    digest text not null,
+    api_key_id integer not null references api_key (api_key_id) on delete cascade,
+    issued_at_s integer not null,
+    primary key (digest, api_key_id)
+  ) strict, without rowid;
+  create index key_secret_key on key_secret (api_key_id, issued_at_s);`] as const
+const schemaVersion = schema.length
 
 /** @throws TollgateError REGISTRY_CORRUPT, REGISTRY_NEWER, STATE_UNWRITABLE, REGISTRY_UNREADABLE */
 export function openRegistryDatabase (file: string): DatabaseSync {
@@ -47,9 +60,7 @@ export function openRegistryDatabase (file: string): DatabaseSync {
       checkIdentity(file, database)
       // A change is durable before it is answered: a revocation must not come back with the power.
       database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on')
-      if (versionOf(database) === 0) {
-        database.exec(`begin immediate; ${schema}; pragma application_id = ${applicationId}; pragma user_version = ${schemaVersion}; commit`)
-      }
+      upgrade(database)
       const check = database.prepare('pragma quick_check(1)').get()
       if (check?.['quick_check'] !== 'ok') throw corrupt(file, String(check?.['quick_check']))
       return database
@@ -72,6 +83,15 @@ export function openRegistryForReading (file: string): DatabaseSync {
       throw error
     }
   })
+}
+
+function upgrade (database: DatabaseSync): void {
+  const version = versionOf(database)
+  if (version >= schemaVersion) return
+  // An older version passed over what it didn't know in Redis: as if Redis were a new process, all of it is read again.
+  const isMirror = database.prepare('select 1 from sqlite_schema where name = \'mirror\'').get() !== undefined
+  const added = [...schema.slice(version), ...(isMirror ? ['update mirror set run_id = \'\';'] : [])].join('')
+  database.exec(`begin immediate; ${added} pragma application_id = ${applicationId}; pragma user_version = ${schemaVersion}; commit`)
 }
 
 function versionOf (database: DatabaseSync): number {
@@ -127,4 +147,23 @@ export function prepareKeyFacts (database: DatabaseSync): (apiKeyId: number) => 
       rotations: rotations.all(apiKeyId).map((rotation) => ({ issuedFromS: Number(rotation['issuedFromS']), overlapUntilMs: Number(rotation['overlapUntilMs']) } satisfies Rotation))
     }
   }
+}
+
+/** Looks up whose a secret is, by its digest; one indexed read when it is nobody's. */
+export function prepareKeyClaims (database: DatabaseSync): (secretDigest: string) => ApiKeyClaims | undefined {
+  const claims = database.prepare(`
+    select s.digest, s.api_key_id as apiKeyId, s.issued_at_s as iatS, k.member_id as memberId, k.grade
+    from key_secret s join api_key k on k.api_key_id = s.api_key_id where s.digest = ?`)
+  return (secretDigest) => {
+    const row = claims.get(secretDigest)
+    if (row === undefined || !isSame(secretDigest, String(row['digest']))) return undefined
+    const grade = gradeTypes.find((known) => known === row['grade'])
+    return grade === undefined ? undefined : { apiKeyId: Number(row['apiKeyId']), memberId: Number(row['memberId']), grade, iatS: Number(row['iatS']) }
+  }
+}
+
+/** In a time that doesn't depend on where they differ, whatever an index does. */
+function isSame (given: string, known: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(known)]
+  return a.length === b.length && timingSafeEqual(a, b)
 }

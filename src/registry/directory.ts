@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache'
 import { TollgateError } from '../domain/errors.ts'
 import { every } from '../platform/clock.ts'
 import type { Logger } from '../platform/logger.ts'
-import { openRegistryForReading, prepareKeyFacts, reading } from './database.ts'
+import { openRegistryForReading, prepareKeyClaims, prepareKeyFacts, reading } from './database.ts'
 import { contactAgeIn } from './contact.ts'
 import { keyStateOf } from './key-state.ts'
 import type { KeyAnswer, KeyFacts } from './key-state.ts'
@@ -34,10 +34,11 @@ const awayAfterMs = 5_000
 /** What can't be checked is looked at again this soon. */
 const recheckMs = 1_000
 
-/** @throws TollgateError REGISTRY_UNREADABLE, also from `stateOf` when the file can't be read any more: then the key can't be checked */
+/** @throws TollgateError REGISTRY_UNREADABLE, also from `stateOf` and `claimsOf` when the file can't be read any more: then the key can't be checked */
 export function openKeyDirectory ({ file, cacheKeysMax, pollIntervalMs, log, staleness }: DirectoryOptions): KeyDirectory {
   const database = openRegistryForReading(file)
   const factsOf = prepareKeyFacts(database)
+  const claimsOf = prepareKeyClaims(database)
   // Changes with every commit that another connection makes to the file.
   const dataVersion = database.prepare('pragma data_version')
   const readVersion = (): number => Number(dataVersion.get()?.['data_version'])
@@ -63,9 +64,9 @@ export function openKeyDirectory ({ file, cacheKeysMax, pollIntervalMs, log, sta
   }
   const timer = every(pollIntervalMs, poll)
 
-  const lookUp = (apiKeyId: number): KeyFacts => {
+  const lookUp = <Result>(look: () => Result): Result => {
     try {
-      return reading(file, () => factsOf(apiKeyId))
+      return reading(file, look)
     } catch (error) {
       throw error instanceof TollgateError ? error : new TollgateError('REGISTRY_UNREADABLE', `the registry ${file} can't be read`, { cause: error })
     }
@@ -82,9 +83,11 @@ export function openKeyDirectory ({ file, cacheKeysMax, pollIntervalMs, log, sta
     version: () => version,
     stateOf: (apiKeyId, issuedAtS, nowMs) => {
       let facts = cache.get(apiKeyId)
-      if (facts === undefined) cache.set(apiKeyId, facts = lookUp(apiKeyId))
+      if (facts === undefined) cache.set(apiKeyId, facts = lookUp(() => factsOf(apiKeyId)))
       return aged(keyStateOf(facts, issuedAtS, nowMs), nowMs)
     },
+    // Never from memory: what is in it would show, by the time, which keys are in use.
+    claimsOf: (secretDigest) => lookUp(() => claimsOf(secretDigest)) ?? ((contactAgeMs?.() ?? 0) >= awayAfterMs ? 'unchecked' : 'unknown'),
     close: () => {
       timer.cancel()
       database.close()

@@ -1,6 +1,7 @@
 // Records of a registry as they stand in a file or come over a socket: checked before anybody uses them.
 import { gradeTypes } from '../domain/usage-event.ts'
 import { timeMsMax } from '../domain/window.ts'
+import { readSecrets } from './key-secrets.ts'
 import type { KeyRecord, MemberRecord, RegistryRecord } from './port.ts'
 import { isName } from './rules.ts'
 
@@ -19,7 +20,8 @@ const kinds: Readonly<Record<string, Readonly<Record<string, Check>>>> = {
     grade: (value) => gradeTypes.some((grade) => grade === value),
     label: (value) => value === '' || (typeof value === 'string' && isName(value)),
     createdAtMs: time,
-    expiresAtMs: (value) => value === undefined || time(value)
+    expiresAtMs: (value) => value === undefined || time(value),
+    secrets: (value) => value === undefined || (typeof value === 'string' && readSecrets(value) !== undefined)
   },
   revoked: { apiKeyId: id, revokedAtMs: time },
   rotated: { apiKeyId: id, issuedFromS: whole, overlapUntilMs: whole }
@@ -40,6 +42,7 @@ export function readRecord (value: unknown): RegistryRecord | string {
 
 export function isSameMember (a: MemberRecord, b: MemberRecord): boolean { return a.name === b.name && a.createdAtMs === b.createdAtMs }
 
+/** But for secrets, which come and go. */
 export function isSameKey (a: KeyRecord, b: KeyRecord): boolean {
   return a.memberId === b.memberId && a.grade === b.grade && a.label === b.label && a.createdAtMs === b.createdAtMs && a.expiresAtMs === b.expiresAtMs
 }

@@ -39,7 +39,7 @@ export class RegistryEntities {
     const connection = this.#desk as unknown as ConstructorParameters<typeof Repository>[1]
     const members = new Schema(`${this.#base}member`, { name: { type: 'string' }, createdAtMs: { type: 'number' } }, { dataStructure: 'HASH' })
     const keys = new Schema(`${this.#base}key`, {
-      memberId: { type: 'number' }, grade: { type: 'string' }, label: { type: 'string' }, createdAtMs: { type: 'number' }, expiresAtMs: { type: 'number' }
+      memberId: { type: 'number' }, grade: { type: 'string' }, label: { type: 'string' }, createdAtMs: { type: 'number' }, expiresAtMs: { type: 'number' }, secrets: { type: 'string' }
     }, { dataStructure: 'HASH' })
     this.#members = new Repository(members, connection)
     this.#keys = new Repository(keys, connection)
@@ -49,8 +49,8 @@ export class RegistryEntities {
   /** Field, value, field …: for a script. Without a number, which is in the key's name. */
   async memberFields ({ name, createdAtMs }: Omit<MemberRecord, 'kind' | 'memberId'>): Promise<string[]> { return await this.#fields(this.#members, { name, createdAtMs }) }
 
-  async keyFields ({ memberId, grade, label, createdAtMs, expiresAtMs }: Omit<KeyRecord, 'kind' | 'apiKeyId'>): Promise<string[]> {
-    return await this.#fields(this.#keys, { memberId, grade, label, createdAtMs, expiresAtMs })
+  async keyFields ({ memberId, grade, label, createdAtMs, expiresAtMs, secrets }: Omit<KeyRecord, 'kind' | 'apiKeyId'>): Promise<string[]> {
+    return await this.#fields(this.#keys, { memberId, grade, label, createdAtMs, expiresAtMs, secrets })
   }
 
   /** Undefined where there is no hash. @throws TollgateError REGISTRY_FOREIGN */
@@ -117,4 +117,7 @@ export function foreignKey (key: string, what = 'holds something else', cause?: 
   return new TollgateError('REGISTRY_FOREIGN', `in Redis, ${key} ${what}`, { cause })
 }
 
-export function rotationsText (rotations: readonly Rotation[]): string { return JSON.stringify(rotations.map(({ issuedFromS, overlapUntilMs }) => [issuedFromS, overlapUntilMs])) }
+/** '' for none. */
+export function rotationsText (rotations: readonly Rotation[]): string {
+  return rotations.length === 0 ? '' : JSON.stringify(rotations.map(({ issuedFromS, overlapUntilMs }) => [issuedFromS, overlapUntilMs]))
+}

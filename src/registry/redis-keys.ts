@@ -121,13 +121,18 @@ end
 return {'OK', tostring(count)}
 `
 
-/** ARGV: epoch, key, the rotations that were read ('' for none), the new ones, '1' where a revoked key is refused. */
+/**
+ * ARGV: epoch, key, the rotations that were read ('' for none), the new ones, '1' where a revoked key is refused, the secrets that were
+ * read ('' for none), the new ones. `secrets` is a text in redis-om's hash too, so it may be put there by itself.
+ */
 export const rotateScript = prelude + `
-local key = anyForeign({ ['rotations:' .. ARGV[2]] = 'string' })
+local key = anyForeign({ ['rotations:' .. ARGV[2]] = 'string', ['key:' .. ARGV[2]] = 'hash' })
 if key then return {'REGISTRY_FOREIGN', key} end
 if ARGV[5] == '1' and redis.call('EXISTS', base .. 'revoked:' .. ARGV[2]) == 1 then return {'KEY_REVOKED'} end
 if (get('rotations:' .. ARGV[2]) or '') ~= ARGV[3] then return {'AGAIN'} end
-redis.call('SET', base .. 'rotations:' .. ARGV[2], ARGV[4])
+if (redis.call('HGET', base .. 'key:' .. ARGV[2], 'secrets') or '') ~= ARGV[6] then return {'AGAIN'} end
+if ARGV[4] ~= ARGV[3] then redis.call('SET', base .. 'rotations:' .. ARGV[2], ARGV[4]) end
+if ARGV[7] ~= ARGV[6] then redis.call('HSET', base .. 'key:' .. ARGV[2], 'secrets', ARGV[7]) end
 changed('k' .. ARGV[2])
 return {'OK', ''}
 `

@@ -1,6 +1,7 @@
 // The registry in Redis as records, and records into it.
 import { TollgateError } from '../domain/errors.ts'
 import type { ErrorCode } from '../domain/errors.ts'
+import { mergedSecrets } from './key-secrets.ts'
 import { rotationsWith } from './key-state.ts'
 import type { Rotation } from './key-state.ts'
 import type { Imported, KeyRecord, MemberRecord, RecordPage, RegistryRecord } from './port.ts'
@@ -108,19 +109,25 @@ async function takeKey (commands: RegistryCommands, record: KeyRecord): Promise<
   const [state] = await commands.states([`k${record.apiKeyId}`])
   if (state instanceof TollgateError) throw state
   const { key } = state as KeyStateInRedis
-  if (key === undefined || !isSameKey(key, record)) throw new TollgateError('KEY_EXISTS', `key ${record.apiKeyId} is here as another one`)
-  return false
+  const secrets = mergedSecrets(key?.secrets, record.secrets)
+  if (key === undefined || secrets === undefined || !isSameKey(key, record)) throw new TollgateError('KEY_EXISTS', `key ${record.apiKeyId} is here as another one`)
+  return await changeKey(commands, record.apiKeyId, ({ rotations, key: now }) => ({ rotations, secrets: mergedSecrets(now?.secrets, record.secrets) ?? '' }))
 }
 
-async function takeRotation (commands: RegistryCommands, apiKeyId: number, added: Rotation, nowMs: number): Promise<boolean> {
+async function takeRotation (commands: RegistryCommands, apiKeyId: number, { issuedFromS, overlapUntilMs }: Rotation, nowMs: number): Promise<boolean> {
+  return await changeKey(commands, apiKeyId, ({ rotations, key }) => ({ rotations: rotationsWith(rotations, { issuedFromS, overlapUntilMs }, nowMs), secrets: key?.secrets ?? '' }))
+}
+
+/** Until nobody else has changed the key in between. @returns whether there was anything to change */
+async function changeKey (commands: RegistryCommands, apiKeyId: number, changed: (state: KeyStateInRedis) => { readonly rotations: readonly Rotation[], readonly secrets: string }): Promise<boolean> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const [state] = await commands.states([`k${apiKeyId}`])
     if (state instanceof TollgateError) throw state
-    const { rotations } = state as KeyStateInRedis
-    const merged = rotationsText(rotationsWith(rotations, { issuedFromS: added.issuedFromS, overlapUntilMs: added.overlapUntilMs }, nowMs))
-    const before = rotations.length === 0 ? '' : rotationsText(rotations)
-    if (merged === before) return false
-    if ((await commands.change(rotateScript, [String(apiKeyId), before, merged, '0'])).code === 'OK') return true
+    const before = state as KeyStateInRedis
+    const after = changed(before)
+    const [rotationsBefore, rotationsAfter, secretsBefore] = [rotationsText(before.rotations), rotationsText(after.rotations), before.key?.secrets ?? '']
+    if (rotationsAfter === rotationsBefore && after.secrets === secretsBefore) return false
+    if ((await commands.change(rotateScript, [String(apiKeyId), rotationsBefore, rotationsAfter, '0', secretsBefore, after.secrets])).code === 'OK') return true
   }
   throw new TollgateError('REDIS_FAILED', `key ${apiKeyId} was changed by others all the time: try again`)
 }

@@ -4,19 +4,19 @@
 // A change is as durable as Redis is made to be: docs/registry.md says how, and what the gateways make good.
 import { TollgateError } from '../domain/errors.ts'
 import type { ErrorCode } from '../domain/errors.ts'
-import type { GradeType } from '../domain/usage-event.ts'
 import type { Clock } from '../platform/clock.ts'
 import { RedisLink } from '../platform/redis.ts'
 import type { RedisOptions } from '../platform/redis.ts'
+import { readSecrets, secretsText, secretsWith } from './key-secrets.ts'
 import { rotationsWith } from './key-state.ts'
 import { pageCountMax } from './port.ts'
-import type { ApiKey, Imported, KeyRecord, Member, Page, RecordPage, Registry, RegistryRecord } from './port.ts'
+import type { ApiKey, Imported, KeyRecord, Member, NewKey, Page, RecordPage, Registry, RegistryRecord } from './port.ts'
 import { RegistryCommands } from './redis-commands.ts'
 import type { KeyStateInRedis, MemberState } from './redis-commands.ts'
 import { rotationsText } from './redis-entities.ts'
 import { createKeyScript, createMemberScript, revokeScript, rotateScript } from './redis-keys.ts'
 import { exportFromRedis, importIntoRedis } from './redis-transfer.ts'
-import { keysMax, membersMax, mustBeName, mustBeOverlap, mustExpireLater, pageSize, rotationStart, rotationsMax } from './rules.ts'
+import { keysMax, membersMax, mustBeName, mustBeOfType, mustBeOverlap, mustExpireLater, pageSize, rotationStart, rotationsMax } from './rules.ts'
 
 export interface RedisRegistryOptions {
   readonly redis: RedisOptions
@@ -83,12 +83,13 @@ class RedisRegistry implements Registry {
     })
   }
 
-  async createKey (options: { readonly memberId: number, readonly grade: GradeType, readonly label?: string, readonly expiresAtMs?: number, readonly apiKeyId?: number }): Promise<ApiKey> {
-    const { memberId, grade, label = '', expiresAtMs, apiKeyId } = options
+  async createKey (options: NewKey): Promise<ApiKey> {
+    const { memberId, grade, label = '', expiresAtMs, apiKeyId, secretDigest } = options
     if (label !== '') mustBeName('a key\'s label', label)
     const createdAtMs = this.#clock.nowMs()
     mustExpireLater(expiresAtMs, createdAtMs)
-    const entity = { memberId, grade, label, createdAtMs, ...(expiresAtMs === undefined ? {} : { expiresAtMs }) }
+    const secrets = secretDigest === undefined ? {} : { secrets: secretsText([{ issuedAtS: Math.floor(createdAtMs / 1000), digest: secretDigest }]) }
+    const entity = { memberId, grade, label, createdAtMs, ...(expiresAtMs === undefined ? {} : { expiresAtMs }), ...secrets }
     const fields = await this.#commands.entities.keyFields(entity)
     const id = Number(await this.#change(createKeyScript, [String(memberId), textOf(apiKeyId), String(keysMax), '0', ...fields], {
       MEMBER_UNKNOWN: `there is no member ${memberId}`,
@@ -119,17 +120,20 @@ class RedisRegistry implements Registry {
     await this.#change(revokeScript, [String(apiKeyId), String(this.#clock.nowMs())], {})
   }
 
-  async rotateKey (apiKeyId: number, { overlapMs }: { readonly overlapMs: number }): Promise<ApiKey> {
+  async rotateKey (apiKeyId: number, { overlapMs, secretDigest }: { readonly overlapMs: number, readonly secretDigest?: string }): Promise<ApiKey> {
     mustBeOverlap(overlapMs)
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const state = await this.#stateOf(apiKeyId)
       if (state.key === undefined) throw new TollgateError('KEY_UNKNOWN', `key ${apiKeyId} is not in this registry`)
       const nowMs = this.#clock.nowMs()
-      const added = { issuedFromS: rotationStart(apiKeyOf(state.key, state), nowMs), overlapUntilMs: nowMs + overlapMs }
+      const key = apiKeyOf(state.key, state)
+      if (state.revokedAtMs === undefined) mustBeOfType(apiKeyId, key.type, secretDigest)
+      const secrets = state.key.secrets ?? ''
+      const added = { issuedFromS: rotationStart(key, nowMs), overlapUntilMs: nowMs + overlapMs }
       const kept = rotationsWith(state.rotations, added, nowMs)
-      if (kept.length > rotationsMax && state.revokedAtMs === undefined) throw new TollgateError('LIMIT_EXCEEDED', `key ${apiKeyId} has ${rotationsMax} rotations whose overlap has not ended`)
-      const before = state.rotations.length === 0 ? '' : rotationsText(state.rotations)
-      const done = await this.#change(rotateScript, [String(apiKeyId), before, rotationsText(kept), '1'], { KEY_REVOKED: `key ${apiKeyId} is revoked`, AGAIN: undefined })
+      const live = secretDigest === undefined ? [] : secretsWith(readSecrets(secrets) ?? [], { issuedAtS: added.issuedFromS, digest: secretDigest }, kept, nowMs)
+      if ((kept.length > rotationsMax || live === undefined) && state.revokedAtMs === undefined) throw new TollgateError('LIMIT_EXCEEDED', `key ${apiKeyId} has ${rotationsMax} rotations whose overlap has not ended`)
+      const done = await this.#change(rotateScript, [String(apiKeyId), rotationsText(state.rotations), rotationsText(kept), '1', secrets, secretsText(live ?? [])], { KEY_REVOKED: `key ${apiKeyId} is revoked`, AGAIN: undefined })
       if (done !== undefined) return apiKeyOf(state.key, { ...state, rotations: kept })
     }
     throw new TollgateError('REDIS_FAILED', `key ${apiKeyId} was changed by others all the time: try again`)
@@ -164,7 +168,8 @@ class RedisRegistry implements Registry {
 
 function textOf (id: number | undefined): string { return id === undefined ? '' : String(id) }
 
-function apiKeyOf ({ apiKeyId, memberId, grade, label, createdAtMs, expiresAtMs }: KeyRecord, { revokedAtMs, rotations }: KeyStateInRedis): ApiKey {
+function apiKeyOf ({ apiKeyId, memberId, grade, label, createdAtMs, expiresAtMs, secrets }: KeyRecord, { revokedAtMs, rotations }: KeyStateInRedis): ApiKey {
   const last = rotations.at(-1)
-  return { apiKeyId, memberId, grade, label, createdAtMs, expiresAtMs, revokedAtMs, rotatedAtMs: last === undefined ? undefined : last.issuedFromS * 1000, overlapUntilMs: last?.overlapUntilMs }
+  const type = secrets === undefined ? 'jwt' : 'opaque'
+  return { apiKeyId, memberId, grade, type, label, createdAtMs, expiresAtMs, revokedAtMs, rotatedAtMs: last === undefined ? undefined : last.issuedFromS * 1000, overlapUntilMs: last?.overlapUntilMs }
 }

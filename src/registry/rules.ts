@@ -1,7 +1,7 @@
 // What every registry allows: bounds, names, and where a rotation begins.
 import { TollgateError } from '../domain/errors.ts'
 import { nameCharactersMax, overlapMsMax, pageCountMax } from './port.ts'
-import type { ApiKey } from './port.ts'
+import type { ApiKey, KeyType } from './port.ts'
 
 export const membersMax = 1_000_000
 export const keysMax = 1_000_000
@@ -34,6 +34,11 @@ export function mustExpireLater (expiresAtMs: number | undefined, nowMs: number)
 /** Seconds since the epoch. iat counts seconds: the new token's must lie above that of every token before, even one made in this very second. */
 export function rotationStart ({ createdAtMs, rotatedAtMs }: ApiKey, nowMs: number): number {
   return Math.max(Math.floor(nowMs / 1000), Math.floor(Math.max(createdAtMs, rotatedAtMs ?? 0) / 1000) + 1)
+}
+
+/** A key keeps its type. @throws TollgateError ARGUMENT_INVALID */
+export function mustBeOfType (apiKeyId: number, type: KeyType, secretDigest: string | undefined): void {
+  if ((type === 'opaque') !== (secretDigest !== undefined)) throw new TollgateError('ARGUMENT_INVALID', `key ${apiKeyId} is ${type === 'opaque' ? 'opaque: it needs' : 'no opaque key: it takes no'} new secret`)
 }
 
 export function pageSize (countMax: number): number { return Math.max(1, Math.min(countMax, pageCountMax)) }

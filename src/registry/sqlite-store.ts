@@ -6,6 +6,7 @@ import type { Clock } from '../platform/clock.ts'
 import { openRegistryDatabase, prepareKeyFacts, reading } from './database.ts'
 import { rotationsWith } from './key-state.ts'
 import type { KeyFacts, Rotation } from './key-state.ts'
+import { readSecrets } from './key-secrets.ts'
 import { openRefusalLog } from './refusal-log.ts'
 import type { RefusalEntry, RefusalLog } from './refusal-log.ts'
 
@@ -55,6 +56,12 @@ export class SqliteStore {
   storeRotations (apiKeyId: number, rotations: readonly Rotation[]): void {
     this.run('delete from rotation where api_key_id = ?', apiKeyId)
     for (const { issuedFromS, overlapUntilMs } of rotations) this.run('insert into rotation (api_key_id, issued_from_s, overlap_until_ms) values (?, ?, ?)', apiKeyId, issuedFromS, overlapUntilMs)
+  }
+
+  /** @param secrets as in a record; '' for none */
+  storeSecrets (apiKeyId: number, secrets: string): void {
+    this.run('delete from key_secret where api_key_id = ?', apiKeyId)
+    for (const { issuedAtS, digest } of readSecrets(secrets) ?? []) this.run('insert into key_secret (digest, api_key_id, issued_at_s) values (?, ?, ?)', digest, apiKeyId, issuedAtS)
   }
 
   /** Of `entries` those that say something new. */

@@ -2,6 +2,7 @@
 import { TollgateError } from '../domain/errors.ts'
 import type { ErrorCode } from '../domain/errors.ts'
 import type { GradeType } from '../domain/usage-event.ts'
+import { mergedSecrets } from './key-secrets.ts'
 import type { Imported, KeyRecord, MemberRecord, RecordPage, RegistryRecord } from './port.ts'
 import { isSameKey, isSameMember, pageRecordsMax } from './records.ts'
 import type { RefusalEntry } from './refusal-log.ts'
@@ -9,7 +10,8 @@ import { keysMax, membersMax } from './rules.ts'
 import type { Row, SqliteStore } from './sqlite-store.ts'
 
 const memberColumns = 'member_id as memberId, name, created_at_ms as createdAtMs'
-const keyColumns = 'api_key_id as apiKeyId, member_id as memberId, grade, label, created_at_ms as createdAtMs, expires_at_ms as expiresAtMs'
+const keyColumns = `api_key_id as apiKeyId, member_id as memberId, grade, label, created_at_ms as createdAtMs, expires_at_ms as expiresAtMs,
+  (select group_concat(issued_at_s || ':' || digest, ' ' order by issued_at_s) from key_secret s where s.api_key_id = api_key.api_key_id) as secrets`
 
 const phases = ['issued', 'member', 'key', 'revoked', 'rotated'] as const
 type Phase = typeof phases[number]
@@ -107,11 +109,20 @@ class Taking {
 
   #key (record: KeyRecord): boolean {
     const row = this.#store.one(`select ${keyColumns} from api_key where api_key_id = ?`, record.apiKeyId)
-    if (row !== undefined) return mustBeSame(isSameKey(keyRecord(row), record), 'KEY_EXISTS', `key ${record.apiKeyId} is here as another one`)
+    if (row !== undefined) return this.#secrets(keyRecord(row), record)
     if (memberOf(this.#store, record.memberId) === undefined) throw new TollgateError('MEMBER_UNKNOWN', `key ${record.apiKeyId} belongs to member ${record.memberId}, who isn't here`)
     if (++this.#keyCount > keysMax) throw new TollgateError('LIMIT_EXCEEDED', `a registry has at most ${keysMax} keys`)
     this.#refuse({ kind: 'issued', apiKeyId: record.apiKeyId })
     putKey(this.#store, record)
+    return true
+  }
+
+  /** A key that is here: secrets that are missing are added. */
+  #secrets (known: KeyRecord, record: KeyRecord): boolean {
+    const secrets = mergedSecrets(known.secrets, record.secrets)
+    mustBeSame(isSameKey(known, record) && secrets !== undefined, 'KEY_EXISTS', `key ${record.apiKeyId} is here as another one`)
+    if (secrets === undefined || secrets === (known.secrets ?? '')) return false
+    this.#store.storeSecrets(record.apiKeyId, secrets)
     return true
   }
 }
@@ -132,10 +143,11 @@ export function putMember (store: SqliteStore, { memberId, name, createdAtMs }: 
 }
 
 /** The same; its member is here. */
-export function putKey (store: SqliteStore, { apiKeyId, memberId, grade, label, createdAtMs, expiresAtMs }: KeyRecord): void {
+export function putKey (store: SqliteStore, { apiKeyId, memberId, grade, label, createdAtMs, expiresAtMs, secrets = '' }: KeyRecord): void {
   store.run(`insert into api_key (api_key_id, member_id, grade, label, created_at_ms, expires_at_ms) values (?, ?, ?, ?, ?, ?)
     on conflict do update set member_id = excluded.member_id, grade = excluded.grade, label = excluded.label, created_at_ms = excluded.created_at_ms, expires_at_ms = excluded.expires_at_ms`,
   apiKeyId, memberId, grade, label, createdAtMs, expiresAtMs ?? null)
+  store.storeSecrets(apiKeyId, secrets)
 }
 
 function memberRecord (row: Row): MemberRecord { return { kind: 'member', memberId: Number(row['memberId']), name: String(row['name']), createdAtMs: Number(row['createdAtMs']) } }
@@ -148,6 +160,7 @@ function keyRecord (row: Row): KeyRecord {
     grade: String(row['grade']) as GradeType,
     label: String(row['label']),
     createdAtMs: Number(row['createdAtMs']),
-    ...(row['expiresAtMs'] === null ? {} : { expiresAtMs: Number(row['expiresAtMs']) })
+    ...(row['expiresAtMs'] === null ? {} : { expiresAtMs: Number(row['expiresAtMs']) }),
+    ...(row['secrets'] === null ? {} : { secrets: String(row['secrets']) })
   }
 }

@@ -1,18 +1,20 @@
 // The registry of one machine, in SQLite. Every change is on disk when it is answered.
 import { TollgateError } from '../domain/errors.ts'
 import { gradeTypes } from '../domain/usage-event.ts'
-import type { GradeType } from '../domain/usage-event.ts'
+import { readSecrets, secretsText, secretsWith } from './key-secrets.ts'
+import type { KeySecret } from './key-secrets.ts'
 import { rotationsWith } from './key-state.ts'
 import { pageCountMax } from './port.ts'
-import type { ApiKey, Imported, Member, Page, RecordPage, Registry, RegistryRecord } from './port.ts'
-import { keysMax, membersMax, mustBeId, mustBeName, mustBeOverlap, mustExpireLater, pageSize, rotationStart, rotationsMax } from './rules.ts'
+import type { ApiKey, Imported, Member, NewKey, Page, RecordPage, Registry, RegistryRecord } from './port.ts'
+import { keysMax, membersMax, mustBeId, mustBeName, mustBeOfType, mustBeOverlap, mustExpireLater, pageSize, rotationStart, rotationsMax } from './rules.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 import type { Row, SqliteRegistryOptions, SqliteStore } from './sqlite-store.ts'
-import { exportFromSqlite, importIntoSqlite } from './sqlite-transfer.ts'
+import { exportFromSqlite, importIntoSqlite, putKey } from './sqlite-transfer.ts'
 
 export type { SqliteRegistryOptions } from './sqlite-store.ts'
 
 const keyColumns = `k.api_key_id as apiKeyId, k.member_id as memberId, k.grade, k.label, k.created_at_ms as createdAtMs, k.expires_at_ms as expiresAtMs,
+  (select group_concat(issued_at_s || ':' || digest, ' ' order by issued_at_s) from key_secret s where s.api_key_id = k.api_key_id) as secrets,
   (select revoked_at_ms from revocation r where r.api_key_id = k.api_key_id) as revokedAtMs,
   (select max(issued_from_s) * 1000 from rotation o where o.api_key_id = k.api_key_id) as rotatedAtMs,
   (select overlap_until_ms from rotation o where o.api_key_id = k.api_key_id order by issued_from_s desc limit 1) as overlapUntilMs`
@@ -39,15 +41,18 @@ class SqliteRegistry implements Registry {
       .map((row) => ({ memberId: Number(row['memberId']), name: String(row['name']), createdAtMs: Number(row['createdAtMs']) }))
   }
 
-  async createKey (options: { readonly memberId: number, readonly grade: GradeType, readonly label?: string, readonly expiresAtMs?: number, readonly apiKeyId?: number }): Promise<ApiKey> {
-    const { memberId, grade, label = '', expiresAtMs } = options
+  async createKey (options: NewKey): Promise<ApiKey> {
+    const { memberId, grade, label = '', expiresAtMs, secretDigest } = options
     if (label !== '') mustBeName('a key\'s label', label)
     if (this.#store.one('select 1 from member where member_id = ?', memberId) === undefined) throw new TollgateError('MEMBER_UNKNOWN', `there is no member ${memberId}`)
     const nowMs = this.#store.clock.nowMs()
     mustExpireLater(expiresAtMs, nowMs)
     const apiKeyId = this.#chooseKeyId(options.apiKeyId)
     this.#store.log.append([{ kind: 'issued', apiKeyId }])
-    this.#store.run('insert into api_key (api_key_id, member_id, grade, label, created_at_ms, expires_at_ms) values (?, ?, ?, ?, ?, ?)', apiKeyId, memberId, grade, label, nowMs, expiresAtMs ?? null)
+    this.#store.transaction(() => {
+      const secrets = secretDigest === undefined ? {} : { secrets: secretsText([{ issuedAtS: Math.floor(nowMs / 1000), digest: secretDigest }]) }
+      putKey(this.#store, { kind: 'key', apiKeyId, memberId, grade, label, createdAtMs: nowMs, ...(expiresAtMs === undefined ? {} : { expiresAtMs }), ...secrets })
+    })
     return await this.showKey(apiKeyId)
   }
 
@@ -58,11 +63,7 @@ class SqliteRegistry implements Registry {
     return rows.map(keyOf)
   }
 
-  async showKey (apiKeyId: number): Promise<ApiKey> {
-    const row = this.#store.one(`select ${keyColumns} from api_key k where k.api_key_id = ?`, apiKeyId)
-    if (row === undefined) throw new TollgateError('KEY_UNKNOWN', `key ${apiKeyId} is not in this registry`)
-    return keyOf(row)
-  }
+  async showKey (apiKeyId: number): Promise<ApiKey> { return this.#find(apiKeyId).key }
 
   async revokeKey (apiKeyId: number): Promise<void> {
     if (this.#store.isRevoked(apiKeyId)) return
@@ -71,16 +72,21 @@ class SqliteRegistry implements Registry {
     this.#store.run('insert into revocation (api_key_id, revoked_at_ms) values (?, ?)', apiKeyId, revokedAtMs)
   }
 
-  async rotateKey (apiKeyId: number, { overlapMs }: { readonly overlapMs: number }): Promise<ApiKey> {
+  async rotateKey (apiKeyId: number, { overlapMs, secretDigest }: { readonly overlapMs: number, readonly secretDigest?: string }): Promise<ApiKey> {
     mustBeOverlap(overlapMs)
-    const key = await this.showKey(apiKeyId)
+    const { key, secrets } = this.#find(apiKeyId)
     if (key.revokedAtMs !== undefined) throw new TollgateError('KEY_REVOKED', `key ${apiKeyId} is revoked`)
+    mustBeOfType(apiKeyId, key.type, secretDigest)
     const nowMs = this.#store.clock.nowMs()
     const rotation = { issuedFromS: rotationStart(key, nowMs), overlapUntilMs: nowMs + overlapMs }
     const kept = rotationsWith(this.#store.factsOf(apiKeyId).rotations, rotation, nowMs)
-    if (kept.length > rotationsMax) throw new TollgateError('LIMIT_EXCEEDED', `key ${apiKeyId} has ${rotationsMax} rotations whose overlap has not ended`)
+    const live = secretDigest === undefined ? [] : secretsWith(secrets, { issuedAtS: rotation.issuedFromS, digest: secretDigest }, kept, nowMs)
+    if (kept.length > rotationsMax || live === undefined) throw new TollgateError('LIMIT_EXCEEDED', `key ${apiKeyId} has ${rotationsMax} rotations whose overlap has not ended`)
     this.#store.log.append([{ kind: 'rotated', apiKeyId, ...rotation }])
-    this.#store.transaction(() => { this.#store.storeRotations(apiKeyId, kept) })
+    this.#store.transaction(() => {
+      this.#store.storeRotations(apiKeyId, kept)
+      this.#store.storeSecrets(apiKeyId, secretsText(live))
+    })
     return await this.showKey(apiKeyId)
   }
 
@@ -90,6 +96,12 @@ class SqliteRegistry implements Registry {
 
   async close (): Promise<void> {
     this.#store.close()
+  }
+
+  #find (apiKeyId: number): { readonly key: ApiKey, readonly secrets: readonly KeySecret[] } {
+    const row = this.#store.one(`select ${keyColumns} from api_key k where k.api_key_id = ?`, apiKeyId)
+    if (row === undefined) throw new TollgateError('KEY_UNKNOWN', `key ${apiKeyId} is not in this registry`)
+    return { key: keyOf(row), secrets: readSecrets(String(row['secrets'] ?? '')) ?? [] }
   }
 
   #nextMemberId (): number {
@@ -120,6 +132,7 @@ function keyOf (row: Row): ApiKey {
     apiKeyId: Number(row['apiKeyId']),
     memberId: Number(row['memberId']),
     grade: known,
+    type: row['secrets'] === null ? 'jwt' : 'opaque',
     label: String(row['label']),
     createdAtMs: Number(row['createdAtMs']),
     expiresAtMs: optional('expiresAtMs'),

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import type { KeyDirectory, KeyState, Registry } from '../../src/registry/port.ts'
+import { digestOfSecret as digestOf } from '../../src/domain/opaque-key.ts'
+import type { KeyDirectory, KeyRecord, KeyState, Registry, RegistryRecord } from '../../src/registry/port.ts'
 import { eventually } from '../helpers/eventually.ts'
 
 export interface RegistryUnderTest {
@@ -57,7 +58,7 @@ export function registryContract (name: string, open: (t: TestContext) => Regist
     const { memberId } = await registry.createMember({ name: 'Ada' })
     const key = await registry.createKey({ memberId, grade: 'GRADE_CLASSIC', label: 'phone', expiresAtMs: nowMs() + dayMs })
     assert.deepEqual(key, {
-      apiKeyId: 1, memberId, grade: 'GRADE_CLASSIC', label: 'phone', createdAtMs: nowMs(), expiresAtMs: nowMs() + dayMs,
+      apiKeyId: 1, memberId, grade: 'GRADE_CLASSIC', type: 'jwt', label: 'phone', createdAtMs: nowMs(), expiresAtMs: nowMs() + dayMs,
       revokedAtMs: undefined, rotatedAtMs: undefined, overlapUntilMs: undefined
     })
     assert.deepEqual(await registry.showKey(1), key)
@@ -173,5 +174,87 @@ export function registryContract (name: string, open: (t: TestContext) => Regist
     advanceMs(2 * dayMs)
     await registry.rotateKey(1, { overlapMs: dayMs })
     await registry.rotateKey(1, { overlapMs: 0 })
+  })
+
+  test(`${name}: an opaque key is found by the digest of its secret, and by nothing else`, async (t) => {
+    const { registry, directory, nowMs, becomes, changed } = await prepare(t)
+    const { memberId } = await registry.createMember({ name: 'Ada' })
+    assert.equal((await registry.createKey({ memberId, grade: 'GRADE_FREE' })).type, 'jwt')
+    assert.equal(directory.claimsOf(digestOf('one')), 'unknown')
+    await changed(async () => { assert.equal((await registry.createKey({ memberId, grade: 'GRADE_PREMIUM', label: 'phone', secretDigest: digestOf('one') })).type, 'opaque') })
+    await becomes(2, nowMs(), 'active')
+    assert.deepEqual(directory.claimsOf(digestOf('one')), { apiKeyId: 2, memberId, grade: 'GRADE_PREMIUM', iatS: Math.floor(nowMs() / 1000) })
+    assert.equal(directory.claimsOf(digestOf('two')), 'unknown')
+    assert.deepEqual((await registry.listKeys({})).map(({ type }) => type), ['jwt', 'opaque'])
+    assert.equal((await registry.showKey(2)).type, 'opaque')
+    assert.doesNotMatch(JSON.stringify([await registry.showKey(2), await registry.listKeys({})]), new RegExp(digestOf('one')))
+  })
+
+  test(`${name}: an opaque key's secrets are rotated with an overlap, and end with it`, async (t) => {
+    const { registry, directory, advanceMs, becomes, changed } = await prepare(t)
+    const { memberId } = await registry.createMember({ name: 'Ada' })
+    await registry.createKey({ memberId, grade: 'GRADE_FREE', secretDigest: digestOf('one') })
+    const issuedAtMs = (secret: string): number => { const claims = directory.claimsOf(digestOf(secret)); return typeof claims === 'string' ? NaN : claims.iatS * 1000 }
+    advanceMs(10_000)
+    await changed(async () => { assert.equal((await registry.rotateKey(1, { overlapMs: 60_000, secretDigest: digestOf('two') })).type, 'opaque') })
+    await eventually('the new secret is there', () => Number.isFinite(issuedAtMs('two')), { withinMs: 1_000, everyMs: 5 })
+    await becomes(1, issuedAtMs('one'), 'active')
+    await becomes(1, issuedAtMs('two'), 'active')
+    advanceMs(60_000)
+    await becomes(1, issuedAtMs('one'), 'rotated')
+    await becomes(1, issuedAtMs('two'), 'active')
+    await changed(() => registry.rotateKey(1, { overlapMs: 0, secretDigest: digestOf('three') }))
+    await becomes(1, issuedAtMs('two'), 'rotated')
+    await becomes(1, issuedAtMs('three'), 'active')
+    await changed(() => registry.revokeKey(1))
+    await becomes(1, issuedAtMs('three'), 'revoked')
+    await assert.rejects(registry.rotateKey(1, { overlapMs: 0, secretDigest: digestOf('four') }), coded('KEY_REVOKED'))
+  })
+
+  test(`${name}: a key keeps its type, and its secrets are bounded`, async (t) => {
+    const { registry, advanceMs } = await prepare(t)
+    const { memberId } = await registry.createMember({ name: 'Ada' })
+    await registry.createKey({ memberId, grade: 'GRADE_FREE' })
+    await registry.createKey({ memberId, grade: 'GRADE_FREE', secretDigest: digestOf('first') })
+    await assert.rejects(registry.rotateKey(1, { overlapMs: 0, secretDigest: digestOf('x') }), coded('ARGUMENT_INVALID'))
+    await assert.rejects(registry.rotateKey(2, { overlapMs: 0 }), coded('ARGUMENT_INVALID'))
+    // Each ends before the one before it would have: one rotation covers them all, but every secret is in its overlap.
+    for (let i = 0; i < 16; i++) { advanceMs(2_000); await registry.rotateKey(2, { overlapMs: dayMs - i * 10_000, secretDigest: digestOf(`secret ${i}`) }) }
+    advanceMs(2_000)
+    await assert.rejects(registry.rotateKey(2, { overlapMs: 3_600_000, secretDigest: digestOf('too many') }), coded('LIMIT_EXCEEDED'))
+    await registry.rotateKey(2, { overlapMs: 0, secretDigest: digestOf('got out') })
+  })
+
+  test(`${name}: an opaque key moves to another registry with its secrets, again and again`, async (t) => {
+    const { registry, directory, nowMs, advanceMs, changed } = await prepare(t)
+    const { memberId } = await registry.createMember({ name: 'Ada' })
+    await registry.createKey({ memberId, grade: 'GRADE_FREE', secretDigest: digestOf('one') })
+    const exported = async (): Promise<readonly RegistryRecord[]> => {
+      const records: RegistryRecord[] = []
+      for (let cursor: string | undefined, isOver = false; !isOver; isOver = cursor === undefined) {
+        const page = await registry.exportPage(cursor)
+        records.push(...page.records)
+        cursor = page.next
+      }
+      return records
+    }
+    const before = await exported()
+    const key = before.find((record): record is KeyRecord => record.kind === 'key')
+    assert.equal(key?.secrets, `${Math.floor(nowMs() / 1000)}:${digestOf('one')}`)
+    assert.deepEqual(await registry.importRecords(before), { added: 0, same: before.length })
+    // Rotated elsewhere since.
+    const secrets = `${key?.secrets ?? ''} ${Math.floor(nowMs() / 1000) + 5}:${digestOf('two')}`
+    await changed(async () => { assert.deepEqual(await registry.importRecords([{ ...key, secrets }]), { added: 1, same: 0 }) })
+    await eventually('it is found by both', () => ['one', 'two'].every((secret) => directory.claimsOf(digestOf(secret)) !== 'unknown'), { withinMs: 1_000, everyMs: 5 })
+    // An older copy takes nothing back.
+    assert.deepEqual(await registry.importRecords([key]), { added: 0, same: 1 })
+    assert.equal((await exported()).find((record): record is KeyRecord => record.kind === 'key')?.secrets, secrets)
+    const withoutSecrets: KeyRecord = { kind: 'key', apiKeyId: 1, memberId, grade: 'GRADE_FREE', label: '', createdAtMs: nowMs() }
+    for (const other of [withoutSecrets, { ...withoutSecrets, secrets: `${Math.floor(nowMs() / 1000)}:${digestOf('other')}` }]) {
+      assert.deepEqual((await registry.importRecords([other])).problem?.code, 'KEY_EXISTS')
+    }
+    assert.deepEqual(await registry.importRecords([{ ...withoutSecrets, apiKeyId: 9, secrets: `7:${digestOf('nine')}` }]), { added: 1, same: 0 })
+    advanceMs(10_000)
+    assert.equal((await registry.rotateKey(9, { overlapMs: 0, secretDigest: digestOf('ten') })).type, 'opaque')
   })
 }

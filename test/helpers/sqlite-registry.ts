@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import type { TestContext } from 'node:test'
 import type { Clock } from '../../src/platform/clock.ts'
 import { openLogger } from '../../src/platform/logger.ts'
@@ -50,6 +51,13 @@ export function makeRegistryFolder (t: TestContext): RegistryFolder {
     openRegistry: () => closing(openSqliteRegistry({ file, refusalFile, clock })),
     openDirectory: () => closing(openKeyDirectory({ file, cacheKeysMax: 1_000, pollIntervalMs: 20, log: openLogger({ level: 'silent', thread: 'test' }) }))
   }
+}
+
+/** Makes a closed registry's file what the first version left. */
+export function toFirstVersion (file: string): void {
+  const database = new DatabaseSync(file)
+  database.exec('drop table key_secret; pragma user_version = 1')
+  database.close()
 }
 
 export function openTestRegistry (t: TestContext): { readonly registry: Registry, readonly directory: KeyDirectory, readonly nowMs: () => number, readonly advanceMs: (ms: number) => void } {

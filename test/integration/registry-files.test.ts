@@ -8,8 +8,9 @@ import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { DatabaseSync } from 'node:sqlite'
+import { digestOfSecret } from '../../src/domain/opaque-key.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { makeRegistryFolder } from '../helpers/sqlite-registry.ts'
+import { makeRegistryFolder, toFirstVersion } from '../helpers/sqlite-registry.ts'
 import type { RegistryFolder } from '../helpers/sqlite-registry.ts'
 
 const coded = (code: string) => (error: unknown): boolean => (error as { code?: string }).code === code
@@ -94,6 +95,21 @@ test('a damaged, foreign or newer database is refused with its remedy', async (t
   removeDatabase(made)
   writeFileSync(made.file, good)
   assert.equal((await made.openRegistry().listKeys({})).length, 1_000)
+})
+
+test('a file of the first version is brought up to date, and keeps what is in it', async (t) => {
+  const made = makeRegistryFolder(t)
+  const registry = made.openRegistry()
+  await registry.createMember({ name: 'Ada' })
+  await registry.createKey({ memberId: 1, grade: 'GRADE_FREE' })
+  await registry.close()
+  toFirstVersion(made.file)
+  const later = made.openRegistry()
+  assert.equal((await later.showKey(1)).type, 'jwt')
+  await later.createKey({ memberId: 1, grade: 'GRADE_FREE', secretDigest: digestOfSecret('one') })
+  assert.deepEqual((await later.listKeys({})).map(({ type }) => type), ['jwt', 'opaque'])
+  await later.close()
+  assert.equal((await made.openRegistry().listKeys({})).length, 2)
 })
 
 test('a revocation is seen by another thread within a second', async (t) => {

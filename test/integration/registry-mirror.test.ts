@@ -4,12 +4,14 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { DatabaseSync } from 'node:sqlite'
+import { digestOfSecret } from '../../src/domain/opaque-key.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import type { KeyDirectory } from '../../src/registry/port.ts'
 import { openSqliteRegistry } from '../../src/registry/sqlite.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { makeRedisRegistryRig } from '../helpers/redis-registry.ts'
 import type { RedisRegistryRig, TestGateway } from '../helpers/redis-registry.ts'
+import { toFirstVersion } from '../helpers/sqlite-registry.ts'
 import { startRedis } from '../services/redis.ts'
 
 const server = await startRedis({ after })
@@ -96,6 +98,30 @@ test('an emptied Redis un-revokes nothing, gives no number away again, and what 
   await registry.importRecords(lines.slice(1, -1) as never)
   await eventually('the keys are back', () => stateOf(rig, late.directory, 1) === 'active' && stateOf(rig, gateway.directory, 1) === 'active')
   assert.deepEqual([stateOf(rig, gateway.directory, 2), stateOf(rig, gateway.directory, 1, createdAtMs)], ['revoked', 'rotated'])
+})
+
+test('an opaque key goes with Redis and comes back with it, and a copy of an older version learns its secrets', async (t) => {
+  await server.flush()
+  const rig = makeRedisRegistryRig(t, server.options())
+  const registry = await rig.openRegistry()
+  await registry.createMember({ name: 'Ada' })
+  await registry.createKey({ memberId: 1, grade: 'GRADE_FREE', secretDigest: digestOfSecret('one') })
+  const gateway = await rig.startGateway()
+  const claims = { apiKeyId: 1, memberId: 1, grade: 'GRADE_FREE', iatS: Math.floor(rig.nowMs() / 1000) }
+  assert.deepEqual(gateway.directory.claimsOf(digestOfSecret('one')), claims)
+  await gateway.stop()
+  toFirstVersion(gateway.file)
+  const again = await rig.startGateway({}, gateway.folder)
+  assert.deepEqual(again.directory.claimsOf(digestOfSecret('one')), claims)
+  const { records } = await registry.exportPage('keys 0')
+  await server.flush()
+  await eventually('it is gone', () => again.directory.claimsOf(digestOfSecret('one')) === 'unknown')
+  // Another service's registry under the same numbers: the number alone opens nothing.
+  await registry.createMember({ name: 'Somebody else', memberId: 1 })
+  await registry.createKey({ memberId: 1, grade: 'GRADE_FREE', apiKeyId: 1, secretDigest: digestOfSecret('another') })
+  await eventually('it is there', () => again.directory.claimsOf(digestOfSecret('another')) !== 'unknown')
+  assert.equal(again.directory.claimsOf(digestOfSecret('one')), 'unknown')
+  assert.equal((await registry.importRecords(records)).problem?.code, 'KEY_EXISTS')
 })
 
 test('a Redis that has lost its last changes at a restart gets the revocations back', async (t) => {

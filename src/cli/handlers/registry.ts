@@ -1,13 +1,16 @@
 // Members and keys: what the commands do, in the running program as well as without it. A token leaves only here, once, in
 // the answer to whoever made or rotated the key; nothing keeps it.
+import { randomBytes } from 'node:crypto'
 import { signApiKeyToken, signMemberToken } from '../../domain/api-key.ts'
 import type { TokenSecret } from '../../domain/api-key.ts'
 import { TollgateError } from '../../domain/errors.ts'
+import { digestOfSecret, opaqueTokenOf, secretFrom, secretRandomBytes } from '../../domain/opaque-key.ts'
 import { gradeTypes } from '../../domain/usage-event.ts'
 import type { GradeType } from '../../domain/usage-event.ts'
 import { formatTimeMs, timeMsMax } from '../../domain/window.ts'
 import type { Clock } from '../../platform/clock.ts'
-import type { ApiKey, Imported, Member, RecordPage, Registry, RegistryRecord } from '../../registry/port.ts'
+import { keyTypes } from '../../registry/port.ts'
+import type { ApiKey, Imported, KeyType, Member, RecordPage, Registry, RegistryRecord } from '../../registry/port.ts'
 import { readRecord } from '../../registry/records.ts'
 import type { ControlHandlers } from '../control-server.ts'
 import { HandlerArgument, needed } from './argument.ts'
@@ -27,6 +30,7 @@ export interface KeyView {
   readonly apiKeyId: number
   readonly memberId: number
   readonly grade: GradeType
+  readonly type: KeyType
   readonly label: string
   readonly state: 'active' | 'expired' | 'revoked'
   readonly createdAt: string
@@ -43,6 +47,8 @@ export interface MemberPage { readonly members: readonly MemberView[], readonly 
 export interface KeyPage { readonly keys: readonly KeyView[], readonly nextAfter?: number }
 
 export const listCountDefault = 1_000
+/** What the first system's clients know, and what a service of the user's can check by itself. */
+export const keyTypeDefault: KeyType = 'jwt'
 
 export function registryHandlers (parts: RegistryParts): ControlHandlers {
   const { registry, clock } = parts
@@ -77,15 +83,16 @@ export function registryHandlers (parts: RegistryParts): ControlHandlers {
     'registry.import': async (argument): Promise<Imported> => await registry.importRecords(recordsOf(argument)),
     'key.rotate': async (argument): Promise<IssuedKey> => {
       const given = new HandlerArgument(argument)
-      const signing = signingOf(parts)
-      const key = await registry.rotateKey(needed('apiKeyId', given.integer('apiKeyId')), { overlapMs: needed('overlapMs', given.integer('overlapMs', 0)) })
-      return issued(key, key.rotatedAtMs ?? clock.nowMs(), signing, clock)
+      const [apiKeyId, overlapMs] = [needed('apiKeyId', given.integer('apiKeyId')), needed('overlapMs', given.integer('overlapMs', 0))]
+      const maker = tokenMaker(parts, (await registry.showKey(apiKeyId)).type)
+      const key = await registry.rotateKey(apiKeyId, { overlapMs, ...maker.stored })
+      return { ...keyView(key, clock.nowMs()), token: maker.tokenOf(key, key.rotatedAtMs ?? clock.nowMs()) }
     }
   }
 }
 
 async function createKey (parts: RegistryParts, given: HandlerArgument): Promise<IssuedKey> {
-  const signing = signingOf(parts)
+  const maker = tokenMaker(parts, given.choice('type', keyTypes) ?? keyTypeDefault)
   const [label, expiresAtMs, apiKeyId] = [given.text('label'), given.integer('expiresAtMs'), given.integer('apiKeyId')]
   if ((expiresAtMs ?? 0) > timeMsMax) throw new TollgateError('ARGUMENT_INVALID', 'a key expires before the year 10000, or never')
   const key = await parts.registry.createKey({
@@ -93,18 +100,30 @@ async function createKey (parts: RegistryParts, given: HandlerArgument): Promise
     grade: needed('grade', given.choice('grade', gradeTypes)),
     ...(label === undefined ? {} : { label }),
     ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
-    ...(apiKeyId === undefined ? {} : { apiKeyId })
+    ...(apiKeyId === undefined ? {} : { apiKeyId }),
+    ...maker.stored
   })
-  return issued(key, key.createdAtMs, signing, parts.clock)
+  return { ...keyView(key, parts.clock.nowMs()), token: maker.tokenOf(key, key.createdAtMs) }
+}
+
+/** `stored`: what the registry gets of a new token. */
+interface TokenMaker { readonly stored: { readonly secretDigest?: string }, readonly tokenOf: (key: ApiKey, issuedAtMs: number) => string }
+
+/** @throws TollgateError CONFIG_INVALID where nothing can be signed, before anything is changed */
+function tokenMaker (parts: RegistryParts, type: KeyType): TokenMaker {
+  if (type === 'jwt') {
+    const signing = signingOf(parts)
+    return { stored: {}, tokenOf: (key, issuedAtMs) => signedTokenOf(key, issuedAtMs, signing) }
+  }
+  const secret = secretFrom(randomBytes(secretRandomBytes))
+  return { stored: { secretDigest: digestOfSecret(secret) }, tokenOf: ({ apiKeyId }) => opaqueTokenOf(apiKeyId, secret) }
 }
 
 /** Rounded down on both ends: the token's iat is what the registry compares, its exp is never after the key's. */
-function issued (key: ApiKey, issuedAtMs: number, signing: TokenSecret, clock: Clock): IssuedKey {
-  const { apiKeyId, memberId, grade, expiresAtMs } = key
-  const token = signApiKeyToken({
+function signedTokenOf ({ apiKeyId, memberId, grade, expiresAtMs }: ApiKey, issuedAtMs: number, signing: TokenSecret): string {
+  return signApiKeyToken({
     apiKeyId, memberId, grade, iatS: Math.floor(issuedAtMs / 1000), ...(expiresAtMs === undefined ? {} : { expS: Math.floor(expiresAtMs / 1000) })
   }, signing)
-  return { ...keyView(key, clock.nowMs()), token }
 }
 
 async function issueMemberToken ({ registry, memberSecret, clock }: RegistryParts, given: HandlerArgument): Promise<MemberToken> {
@@ -118,7 +137,7 @@ async function issueMemberToken ({ registry, memberSecret, clock }: RegistryPart
 }
 
 function signingOf ({ signing }: RegistryParts): TokenSecret {
-  if (signing === undefined) throw new TollgateError('CONFIG_INVALID', 'auth.secrets is empty, so no API key can be signed')
+  if (signing === undefined) throw new TollgateError('CONFIG_INVALID', 'auth.secrets is empty, so no API key can be signed; an opaque one needs no secret')
   return signing
 }
 
@@ -146,10 +165,10 @@ function nextAfter (id: number | undefined): { readonly nextAfter?: number } { r
 function memberView ({ memberId, name, createdAtMs }: Member): MemberView { return { memberId, name, createdAt: formatTimeMs(createdAtMs) } }
 
 function keyView (key: ApiKey, nowMs: number): KeyView {
-  const { apiKeyId, memberId, grade, label, createdAtMs, expiresAtMs, revokedAtMs, rotatedAtMs, overlapUntilMs } = key
+  const { apiKeyId, memberId, grade, type, label, createdAtMs, expiresAtMs, revokedAtMs, rotatedAtMs, overlapUntilMs } = key
   const time = (name: string, timeMs: number | undefined): Readonly<Record<string, string>> => timeMs === undefined ? {} : { [name]: formatTimeMs(timeMs) }
   return {
-    apiKeyId, memberId, grade, label,
+    apiKeyId, memberId, grade, type, label,
     state: revokedAtMs !== undefined ? 'revoked' : (expiresAtMs ?? Infinity) <= nowMs ? 'expired' : 'active',
     createdAt: formatTimeMs(createdAtMs),
     ...time('expiresAt', expiresAtMs), ...time('revokedAt', revokedAtMs), ...time('rotatedAt', rotatedAtMs), ...time('overlapUntil', overlapUntilMs)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { signApiKeyToken } from '../../../src/domain/api-key.ts'
 import type { ApiKeyClaims } from '../../../src/domain/api-key.ts'
+import { digestOfSecret, opaqueTokenOf } from '../../../src/domain/opaque-key.ts'
 import { Authenticator } from '../../../src/gateway/authentication.ts'
 import type { AuthenticatorOptions, Caller } from '../../../src/gateway/authentication.ts'
 import type { KeyState } from '../../../src/registry/port.ts'
@@ -24,6 +25,14 @@ class Directory {
     this.asked++
     if (this.isAway) throw new Error('the registry is away')
     return { state: this.state, untilMs: this.untilMs }
+  }
+
+  claims: ApiKeyClaims | 'unknown' | 'unchecked' = 'unknown'
+  readonly digests: string[] = []
+  claimsOf (secretDigest: string): ApiKeyClaims | 'unknown' | 'unchecked' {
+    this.digests.push(secretDigest)
+    if (this.isAway) throw new Error('the registry is away')
+    return this.claims
   }
 
   close (): void {}
@@ -134,5 +143,75 @@ test('a registry that has been away for too long: what was known counts as unkno
     directory.state = 'revoked'
     directory.versionNumber++
     assert.equal(authenticator.authenticate(token(), nowMs), 'G0002')
+  }
+})
+
+const opaqueSecret = 'abcdefghijklmnopqrstuvwxyz01234567'
+const opaqueClaims: ApiKeyClaims = { apiKeyId: 7, memberId: 3, grade: 'GRADE_PREMIUM', iatS: 5 }
+const opaque = opaqueTokenOf(7, opaqueSecret)
+
+test('an opaque key is looked up once, by the digest of its secret, and then remembered', () => {
+  const { authenticator, directory } = open()
+  directory.claims = opaqueClaims
+  const caller = authenticator.authenticate(opaque, nowMs) as Caller
+  assert.deepEqual([caller.claims, caller.isOpaque], [opaqueClaims, true])
+  for (let time = 0; time < 5; time++) assert.equal(authenticator.authenticate(opaque, nowMs), caller)
+  assert.deepEqual([directory.digests, directory.asked, authenticator.hits], [[digestOfSecret(opaqueSecret)], 1, 5])
+})
+
+test('an opaque key that is none: the same answer and the same questions, whether its number is there or not', () => {
+  const { authenticator, directory } = open()
+  for (const id of [7, 8, 9_007_199_254_740_991]) assert.equal(authenticator.authenticate(opaqueTokenOf(id, opaqueSecret), nowMs), 'G0002')
+  assert.deepEqual(new Set(directory.digests), new Set([digestOfSecret(opaqueSecret)]), 'the number is not in the question')
+  assert.equal(directory.asked, 0, 'nothing else is asked')
+  for (const wrong of ['tg_', 'tg_7_x', opaque.slice(0, -1), `${opaque}x`, opaque.replace('tg_7', 'tg_8')]) assert.equal(authenticator.authenticate(wrong, nowMs), 'G0002')
+  assert.deepEqual([directory.digests.length, directory.asked, authenticator.refusedCaller], [3, 0, undefined])
+  directory.claims = opaqueClaims
+  assert.equal(authenticator.authenticate(opaqueTokenOf(8, opaqueSecret), nowMs), 'G0002', 'a secret under another number')
+  assert.equal(authenticator.refusedCaller, undefined)
+  assert.equal(typeof authenticator.authenticate(opaque, nowMs), 'object')
+})
+
+test('a remembered opaque key is asked for again when the registry changes', () => {
+  const { authenticator, directory } = open()
+  directory.claims = opaqueClaims
+  assert.equal(typeof authenticator.authenticate(opaque, nowMs), 'object')
+  for (const state of ['revoked', 'expired', 'rotated'] as const) {
+    Object.assign(directory, { state, versionNumber: directory.versionNumber + 1 })
+    assert.equal(authenticator.authenticate(opaque, nowMs), 'G0002', state)
+    assert.equal(authenticator.refusedCaller?.claims.apiKeyId, 7)
+  }
+  Object.assign(directory, { state: 'active', versionNumber: 90, claims: { ...opaqueClaims, memberId: 4 } })
+  assert.equal((authenticator.authenticate(opaque, nowMs) as Caller).memberIdText, '4')
+  // The number is there and active, but with another secret.
+  Object.assign(directory, { versionNumber: 91, claims: 'unknown' })
+  for (let time = 0; time < 2; time++) assert.equal(authenticator.authenticate(opaque, nowMs), 'G0002')
+  assert.equal(authenticator.refusedCaller, undefined)
+})
+
+test('an opaque key that the registry has lost is refused, also where unknown keys are accepted', () => {
+  const { authenticator, directory } = open({ unknownKeys: 'accept' })
+  Object.assign(directory, { claims: opaqueClaims, state: 'unknown' })
+  assert.equal(authenticator.authenticate(opaque, nowMs), 'G0002')
+})
+
+test('an opaque key that can\'t be looked up is refused without a judgement', () => {
+  for (const unknownKeys of ['accept', 'reject'] as const) {
+    const { authenticator, directory } = open({ unknownKeys })
+    directory.claims = 'unchecked'
+    assert.equal(authenticator.authenticate(opaque, nowMs), 'G0013')
+    directory.claims = opaqueClaims
+    assert.equal(typeof authenticator.authenticate(opaque, nowMs), 'object')
+    Object.assign(directory, { isAway: true, versionNumber: 2 })
+    assert.equal(authenticator.authenticate(opaque, nowMs), 'G0013')
+    const asked = directory.digests.length
+    assert.equal(authenticator.authenticate(opaqueTokenOf(8, opaqueSecret), nowMs + 249), 'G0013')
+    assert.equal(directory.digests.length, asked, 'asked again too soon')
+    directory.isAway = false
+    assert.equal(typeof authenticator.authenticate(opaque, nowMs + 250), 'object')
+    // What was known of it is too old: as with a JWT.
+    Object.assign(directory, { state: 'unchecked', versionNumber: 3 })
+    const answer = authenticator.authenticate(opaque, nowMs + 250)
+    assert.equal(typeof answer === 'string' ? answer : undefined, unknownKeys === 'accept' ? undefined : 'G0013')
   }
 })

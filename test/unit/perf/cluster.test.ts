@@ -30,7 +30,7 @@ test('a bill with more requests than were sent is a mistake, and so is one that 
 
 test('a workload of distinct rows calls no endpoint twice with a key', () => {
   const callerOf = (memberId: number, apiKeyId: number): Caller => ({
-    claims: { memberId, apiKeyId, grade: 'GRADE_FREE', iatS: 0 }, apiKeyIdText: String(apiKeyId), memberIdText: String(memberId), partition: 0, state: 'active', stateUntilMs: Infinity, stateVersion: 0
+    claims: { memberId, apiKeyId, grade: 'GRADE_FREE', iatS: 0 }, isOpaque: false, apiKeyIdText: String(apiKeyId), memberIdText: String(memberId), partition: 0, state: 'active', stateUntilMs: Infinity, stateVersion: 0
   })
   const workload = new Workload(callerOf, 1_010)
   const rows = Array.from({ length: 1_010 }, () => workload.next(0, 'trace'))
