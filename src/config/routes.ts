@@ -5,7 +5,8 @@ import type { PathPattern } from '../domain/route-pattern.ts'
 import { nearestName } from '../domain/suggest.ts'
 import type { Path } from './problem.ts'
 import type { Checked } from './problem.ts'
-import type { Config, RouteConfig } from './schema.ts'
+import type { Config, CorsConfig, RouteConfig } from './schema.ts'
+import { formatSize } from './size-text.ts'
 
 /** Each route that is sound by itself. */
 export function checkRoutes ({ gateway }: Config, { report, warn, isSound }: Checked): void {
@@ -21,6 +22,8 @@ export function checkRoutes ({ gateway }: Config, { report, warn, isSound }: Che
       const nearest = nearestName(route.upstream, names)
       report([...path, 'upstream'], `there is no upstream \`${route.upstream}\``, nearest === undefined ? `name one of \`gateway.upstreams\`${names.length === 0 ? ', which is empty' : `: ${names.slice(0, 10).join(', ')}`}` : `did you mean \`${nearest}\`?`)
     }
+    if (route.cors !== undefined) checkCors(route.cors, [...path, 'cors'], report)
+    if (route.headerBytesMax !== undefined && isSound(['gateway', 'headerBytesMax']) && route.headerBytesMax > gateway.headerBytesMax) report([...path, 'headerBytesMax'], `${formatSize(route.headerBytesMax)} is more than \`gateway.headerBytesMax\` (${formatSize(gateway.headerBytesMax)})`, 'no longer head comes as far as a route: lower it, or raise `gateway.headerBytesMax`')
     const pattern = checkPattern(route, path, report)
     if (pattern !== undefined) checkShadowed(route, pattern, path, seenRequests, report)
     if (route.isPublic && (route.requestedTokens !== 1 || route.units !== 1)) warn(`route ${route.id} is public: nothing is limited or billed there, so requestedTokens and units do nothing`)
@@ -29,6 +32,12 @@ export function checkRoutes ({ gateway }: Config, { report, warn, isSound }: Che
   for (const [at, block] of gateway.trustedProxies.entries()) {
     if (isSound(['gateway', 'trustedProxies', at]) && !isAddressBlock(block)) report(['gateway', 'trustedProxies', at], `"${block}" is no address`, 'write an IP address, or a block such as 10.0.0.0/8')
   }
+}
+
+function checkCors ({ origins, credentials }: CorsConfig, path: Path, report: Checked['report']): void {
+  if (origins.length === 0) report([...path, 'origins'], 'no origin', 'nobody could read an answer: name one such as https://www.example.com, or leave `cors` out')
+  if (origins.includes('*') && origins.length > 1) report([...path, 'origins'], '`*` stands beside other origins', '`*` is everybody: name it alone, or leave it out')
+  if (origins.includes('*') && credentials) report([...path, 'credentials'], 'cookies can\'t be allowed to everybody', 'browsers refuse it: name the origins')
 }
 
 function checkPattern (route: RouteConfig, path: Path, report: Checked['report']): PathPattern | undefined {

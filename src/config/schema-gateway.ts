@@ -5,6 +5,17 @@ import { choice, either, flag, group, integer, list, map, optional, size, text }
 const dayMs = 86_400_000
 const methodPattern = '[A-Z][A-Z-]{0,31}'
 
+const headerName = text({ description: 'A header\'s name.', pattern: '[A-Za-z0-9!#$%&\'*+.^_`|~-]{1,64}', patternMeaning: 'a header\'s name' })
+
+const cors = group({
+  origins: list(text({ description: 'An origin as browsers send it, `https://*.example.com` for every name below it, or `*` for everybody.', pattern: '\\*|https?://(\\*\\.)?[a-z0-9_]([a-z0-9_.-]{0,252})(:\\d{1,5})?|https?://\\[[0-9a-f:]+\\](:\\d{1,5})?', patternMeaning: 'scheme, host in lower case and perhaps a port, or `*`' }), { description: 'Pages of these origins may read the route\'s answers.', itemsMax: 100 }),
+  methods: list(text({ description: 'A method.', pattern: methodPattern, patternMeaning: 'a method in capitals' }), { description: 'What they may send. Empty: the methods of the route; where it takes every method: GET, HEAD, POST, PUT, PATCH, DELETE.', itemsMax: 32, default: [] }),
+  headers: list(headerName, { description: 'Headers that they may send.', itemsMax: 100, default: ['Content-Type', 'X-API-KEY'] }),
+  exposedHeaders: list(headerName, { description: 'Headers of the answers that they may read.', itemsMax: 100, default: ['X-TRACE-ID', 'X-RateLimit-Remaining', 'RateLimit', 'RateLimit-Policy', 'Retry-After'] }),
+  credentials: flag({ description: 'They may send cookies.', default: false }),
+  maxAgeS: integer({ description: 'How long a browser may remember the answer to a preflight.', unit: 's', minimum: 0, maximum: 86_400, default: 600 })
+}, { description: 'Answers of this route may be read from pages of other origins (CORS). The gateway answers preflights by itself, unmetered and without a key, and its headers take the place of the upstream\'s.' })
+
 const route = group({
   id: text({ description: 'Names the route in usage events, metrics and logs.', pattern: '[A-Za-z0-9][A-Za-z0-9._-]{0,63}', patternMeaning: 'letters, digits, `.`, `_` and `-`, 64 at most' }),
   hosts: list(text({ description: 'A host name, or `*.example.com` for every name below it.', pattern: '(\\*\\.)?[a-z0-9_]([a-z0-9_.-]{0,252})', patternMeaning: 'a host name in lower case without port' }), { description: 'Only requests for these hosts. A route that names the host comes before those that name none. Empty: every host.', itemsMax: 100, default: [] }),
@@ -20,8 +31,11 @@ const route = group({
     { description: 'What one answer costs, in units of its endpoint\'s price: a number, or `{ header: X-Units }`.', default: 1 }
   ),
   requestBytesMax: optional(size({ description: 'The longest request body of this route, instead of `gateway.requestBytesMax`.', minimum: 0, maximum: 2 ** 40 })),
+  headerBytesMax: optional(size({ description: 'The longest head of a request of this route, if it is shorter than `gateway.headerBytesMax`: request line and headers, without blanks around their values.', minimum: 1_024, maximum: 1_048_576 })),
+  headersMax: optional(integer({ description: 'The most headers of a request of this route. The server under the gateway takes some 100.', unit: 'headers', minimum: 1, maximum: 100 })),
   forwardApiKey: flag({ description: 'The upstream gets the X-API-KEY header too.', default: false }),
-  forwardPreflights: flag({ description: 'CORS preflights (OPTIONS without a key) go to the upstream, unmetered; else they are refused like any request without a key.', default: true }),
+  forwardPreflights: flag({ description: 'CORS preflights (OPTIONS without a key) go to the upstream, unmetered; else they are refused like any request without a key. Where there is `cors`, the gateway answers them.', default: true }),
+  cors: optional(cors),
   trustTraceId: flag({ description: 'A valid X-TRACE-ID of the client is kept; else each request gets a new one.', default: false })
 }, { description: 'Which requests go where.' })
 
@@ -65,4 +79,5 @@ export const gateway = group({
 
 export type GatewayConfig = Type.Static<typeof gateway>
 export type RouteConfig = GatewayConfig['routes'][number]
+export type CorsConfig = NonNullable<RouteConfig['cors']>
 export type UpstreamConfig = GatewayConfig['upstreams'][string]

@@ -7,7 +7,7 @@ import { gateway } from './schema-gateway.ts'
 import { choice, group, integer, list, optional, secret, size, text } from './setting.ts'
 import type { Setting } from './setting.ts'
 
-export type { GatewayConfig, RouteConfig, UpstreamConfig } from './schema-gateway.ts'
+export type { CorsConfig, GatewayConfig, RouteConfig, UpstreamConfig } from './schema-gateway.ts'
 
 const gibibyte = 2 ** 30
 const port = (description: string, number: number): ReturnType<typeof integer> => integer({ description, unit: 'port', minimum: 1, maximum: 65_535, default: number })

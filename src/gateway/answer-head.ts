@@ -1,7 +1,9 @@
 // The head of an upstream's answer on its way to the client: what belongs to the hop between gateway and upstream is taken
 // out, values are checked (uWebSockets.js writes whatever it is given), and the gateway's own headers are added.
 import type { HttpResponse } from 'uWebSockets.js'
-import { statusLine } from './problem.ts'
+import { corsHeaderPrefix } from './cors.ts'
+import type { HeaderList } from './cors.ts'
+import { statusLine } from './status-line.ts'
 import { rateLimitText, writeRate } from './rate-limits.ts'
 import type { RateState } from './rate-limits.ts'
 
@@ -19,6 +21,16 @@ export interface AnswerHeadRules {
   readonly unitsHeader: string
   /** The gateway limits this route itself: an upstream's own rate headers would contradict. */
   readonly isLimited: boolean
+  /** The gateway says itself who may read the answer. */
+  readonly hasCors: boolean
+}
+
+/** What the gateway adds to an answer. */
+export interface AnswerFacts {
+  readonly traceId: string
+  /** What the limiter said, where it was asked. */
+  readonly rate: RateState | undefined
+  readonly cors: HeaderList
 }
 
 const hopHeaders: ReadonlySet<string> = new Set([
@@ -53,6 +65,7 @@ export function readAnswerHead (received: readonly string[], rules: AnswerHeadRu
     if (hopHeaders.has(name) || hop?.has(name) === true) continue
     if (name === rules.unitsHeader) { unitsText = unitsText === '' ? value : unitsText + ',' + value; continue }
     if (rules.isLimited && limitHeaders.has(name)) continue
+    if (rules.hasCors && name.startsWith(corsHeaderPrefix)) continue
     if (!push(headers, name, value)) return undefined
   }
   return { headers, contentLength, unitsText }
@@ -78,11 +91,18 @@ function namedByConnection (received: readonly string[]): ReadonlySet<string> | 
 }
 
 /** Status, the upstream's headers, the gateway's. Call it corked. */
-export function writeAnswerHead (response: HttpResponse, status: number, headers: readonly (string | Buffer)[], traceId: string, rate: RateState | undefined): void {
+export function writeAnswerHead (response: HttpResponse, status: number, headers: readonly (string | Buffer)[], facts: AnswerFacts): void {
   response.writeStatus(statusLine(status))
   for (let at = 0; at < headers.length; at += 2) response.writeHeader(headers[at] as string, headers[at + 1] as string)
-  response.writeHeader('X-TRACE-ID', traceId)
+  writeFacts(response, facts)
+  const { rate } = facts
   if (rate !== undefined) writeRate(response, rate, rateLimitText(rate.limit, rate.remaining))
+}
+
+/** Trace id and CORS. Call it corked. */
+export function writeFacts (response: HttpResponse, { traceId, cors }: AnswerFacts): void {
+  response.writeHeader('X-TRACE-ID', traceId)
+  for (let at = 0; at < cors.length; at += 2) response.writeHeader(cors[at] as string, cors[at + 1] as string)
 }
 
 /** An answer whose body is here, or has none. Call it corked. */

@@ -8,8 +8,9 @@ import type { HttpResponse } from 'uWebSockets.js'
 import type { GatewayErrorCode } from '../domain/errors.ts'
 import { crashPoint } from '../platform/crash-points.ts'
 import { Account } from './account.ts'
-import { readAnswerHead } from './answer-head.ts'
+import { noAnswerHead, readAnswerHead } from './answer-head.ts'
 import type { Deferred } from './batch.ts'
+import type { HeaderList } from './cors.ts'
 import type { CutReason } from './counters.ts'
 import { RequestFacts, answerOf, unitsOf } from './facts.ts'
 import type { Forwarding } from './facts.ts'
@@ -79,6 +80,13 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     this.#services.batch.add(this)
   }
 
+  /** Answers by itself, without a body, in the loop's next turn: not metered. */
+  answer (status: number, headers: HeaderList): void {
+    this.#phase = 'refusing'
+    this.#reply.begin(status, { ...noAnswerHead, headers }, this.#services.batch, this)
+    this.#services.batch.add(this)
+  }
+
   /** @param isAllowed `false`: nothing is sent before `proceed` */
   forward (forwarding: Forwarding, isAllowed: boolean): void {
     this.#forwarding = forwarding
@@ -119,7 +127,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   stop (): void { this.#cut('stop') }
 
   turn (): void {
-    try { this.#answerProblem() } catch (error) { this.crash(error) }
+    try { this.#answerItself() } catch (error) { this.crash(error) }
   }
 
   onDeadline (): void {
@@ -131,15 +139,10 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   }
 
   onHead (status: number, received: readonly string[]): void {
-    const { clock, counters } = this.#services
-    this.#latencyMs = clock.monotonicMs() - this.#startedMs
-    counters.upstreamAnswered(this.#upstreamIndex, this.#latencyMs)
-    const head = readAnswerHead(received, { unitsHeader: this.#forwarding?.unitsHeader ?? '', isLimited: this.facts.rate !== undefined })
-    if (head === undefined) {
-      this.#call?.cancel()
-      this.onFailure('invalid')
-      return
-    }
+    this.#latencyMs = this.#services.clock.monotonicMs() - this.#startedMs
+    this.#services.counters.upstreamAnswered(this.#upstreamIndex, this.#latencyMs)
+    const head = readAnswerHead(received, { unitsHeader: this.#forwarding?.unitsHeader ?? '', isLimited: this.facts.rate !== undefined, hasCors: this.facts.route?.cors !== undefined })
+    if (head === undefined) { this.#call?.cancel(); this.onFailure('invalid'); return }
     this.#phase = 'receiving'
     this.#reply.begin(status, head, this.#services.batch, this)
     this.#waitForBytes()
@@ -235,11 +238,11 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     crashPoint('gateway.after-release')
   }
 
-  #answerProblem (): void {
+  #answerItself (): void {
+    if (this.#phase !== 'refusing') return
     const { problem } = this.#reply
-    if (this.#phase !== 'refusing' || problem === undefined) return
-    const responseBytes = this.#reply.replace(problem)
-    if (this.#account?.hasEvent === false) this.#account.recordRefusal(this.#answer(this.#reply.status, problem.code, responseBytes), problem.code)
+    const responseBytes = problem === undefined ? 0 : this.#reply.replace(problem)
+    if (problem !== undefined && this.#account?.hasEvent === false) this.#account.recordRefusal(this.#answer(this.#reply.status, problem.code, responseBytes), problem.code)
     if (!this.#reply.isClientGone) { this.#release(); return }
     this.#services.counters.cut('client')
     this.#end()
@@ -281,12 +284,8 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   #answer (status: number, errorCode: GatewayErrorCode | undefined, responseBytes: number): Answer {
     const isAnswered = this.#latencyMs >= 0
     return answerOf(this.facts, {
-      requestTimeMs: this.#account?.requestTimeMs ?? 0,
-      responseTimeMs: this.#services.clock.nowMs(),
-      status,
-      errorCode,
-      requestBytes: this.#upload?.receivedBytes ?? 0,
-      responseBytes,
+      requestTimeMs: this.#account?.requestTimeMs ?? 0, responseTimeMs: this.#services.clock.nowMs(),
+      status, errorCode, requestBytes: this.#upload?.receivedBytes ?? 0, responseBytes,
       upstreamLatencyMs: isAnswered ? this.#latencyMs : undefined,
       units: isAnswered && errorCode === undefined ? this.#units() : 0
     })

@@ -3,6 +3,7 @@ import type { GatewayErrorCode } from '../domain/errors.ts'
 import { unitsMax } from '../domain/usage-event.ts'
 import type { RouteConfig } from '../config/schema.ts'
 import type { Caller } from './authentication.ts'
+import { noHeaders } from './cors.ts'
 import type { Answer } from './meter.ts'
 import type { RateState } from './rate-limits.ts'
 import type { Route } from './router.ts'
@@ -19,6 +20,8 @@ export class RequestFacts {
   route: Route | undefined
   caller: Caller | undefined
   rate: RateState | undefined
+  /** What its answer says of CORS. */
+  cors = noHeaders
 
   get isHead (): boolean { return this.method === 'HEAD' }
 }

@@ -7,6 +7,7 @@ import type { Limiter, LimiterDecision } from '../limiter/port.ts'
 import type { Authenticator, Caller } from './authentication.ts'
 import { addressText } from './client-address.ts'
 import type { ClientAddresses } from './client-address.ts'
+import { noHeaders } from './cors.ts'
 import type { Exchange } from './exchange.ts'
 import { unitsHeaderOf } from './facts.ts'
 import { drainedBytesMax } from './options.ts'
@@ -67,16 +68,22 @@ export class Gatekeeper {
     const route = this.#route()
     facts.traceId = traceIdOf(head.traceId, route?.config.trustTraceId === true)
     facts.route = route
+    facts.cors = route?.cors?.headersFor(head.origin) ?? noHeaders
     if (isUpgradeAsked(head.upgrade)) exchange.refuse({ code: 'G0014', mustClose: true })
     else if (route === undefined) exchange.refuse(this.#withBody({ code: 'G0007' }))
+    else if (route.cors !== undefined && this.#isPreflight) exchange.answer(204, route.cors.preflightHeadersFor(head.origin))
     else this.#admitTo(exchange, route, response)
   }
 
   #route (): Route | undefined {
     const { host, method, path, preflightMethod } = this.#head
     const { router } = this.#options
-    return router.find(host, method, path) ?? (preflightMethod === '' ? undefined : router.find(host, preflightMethod, path))
+    const asked = preflightMethod === '' ? undefined : router.find(host, preflightMethod, path)
+    return asked?.cors === undefined ? router.find(host, method, path) ?? asked : asked
   }
+
+  /** What a browser asks before it sends a page's request: never with a key or a body. */
+  get #isPreflight (): boolean { return this.#head.preflightMethod !== '' && this.#head.apiKey === '' && !this.#head.hasBody }
 
   #admitTo (exchange: Exchange, route: Route, response: HttpResponse): void {
     const { addresses, isTls } = this.#options
@@ -84,8 +91,7 @@ export class Gatekeeper {
     const { clientIp, isProxyTrusted } = addresses.find(peer, this.#head.forwardedFor)
     this.#origin = { peer, isProxyTrusted, isTls }
     exchange.facts.clientIp = addresses.recorded(clientIp)
-    const isPreflight = this.#head.preflightMethod !== '' && this.#head.apiKey === '' && route.config.forwardPreflights
-    if (route.config.isPublic || isPreflight) this.#forwardUnmetered(exchange, route)
+    if (route.config.isPublic || (this.#isPreflight && route.config.forwardPreflights)) this.#forwardUnmetered(exchange, route)
     else this.#forwardMetered(exchange, route)
   }
 
@@ -117,7 +123,9 @@ export class Gatekeeper {
   }
 
   #sizeProblem ({ config }: Route): Problem | undefined {
-    const { contentLength } = this.#head
+    const { contentLength, bytes, headerCount } = this.#head
+    if (bytes > (config.headerBytesMax ?? Infinity)) return { code: 'G0011', status: 431, message: 'request head too large', mustClose: true }
+    if (headerCount > (config.headersMax ?? Infinity)) return { code: 'G0011', status: 431, message: 'too many request headers', mustClose: true }
     if (contentLength <= (config.requestBytesMax ?? this.#options.requestBytesMax)) return undefined
     return { code: 'G0011', status: 413, message: 'request body too large', mustClose: true }
   }

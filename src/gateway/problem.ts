@@ -2,18 +2,15 @@
 import { gatewayErrors } from '../domain/errors.ts'
 import type { GatewayErrorCode } from '../domain/errors.ts'
 import type { HttpResponse } from 'uWebSockets.js'
+import { writeFacts } from './answer-head.ts'
+import type { AnswerFacts } from './answer-head.ts'
 import { rateLimitText, refusedText, writeRate } from './rate-limits.ts'
-import type { RateState } from './rate-limits.ts'
-
-/** The status line's text for `status`, such as '404 Not Found': uWebSockets.js takes it whole. */
-export function statusLine (status: number): string {
-  return statusLines[status] ?? (statusLines[status] = `${status} ${reasons[status] ?? 'Unknown'}`)
-}
+import { statusLine } from './status-line.ts'
 
 export interface Problem {
   readonly code: GatewayErrorCode
   /** The code's own where it isn't said. */
-  readonly status?: 400 | 413
+  readonly status?: 400 | 413 | 431
   readonly message?: string
   readonly retryAfterS?: number
   /** The rest of the request is not worth reading, or can't be trusted. */
@@ -28,40 +25,16 @@ export function problemBody ({ code, message }: Problem, traceId: string): strin
 }
 
 /** Call it corked. */
-export function writeProblem (response: HttpResponse, problem: Problem, { facts: { traceId, rate, isHead }, mustClose }: { readonly facts: ProblemFacts, readonly mustClose: boolean }): void {
-  const body = problemBody(problem, traceId)
+export function writeProblem (response: HttpResponse, problem: Problem, { facts, mustClose }: { readonly facts: ProblemFacts, readonly mustClose: boolean }): void {
+  const body = problemBody(problem, facts.traceId)
+  const { rate } = facts
   response.writeStatus(statusLine(problemStatus(problem)))
   response.writeHeader('Content-Type', 'application/json')
-  response.writeHeader('X-TRACE-ID', traceId)
+  writeFacts(response, facts)
   if (problem.retryAfterS !== undefined) response.writeHeader('Retry-After', '' + problem.retryAfterS)
   if (rate !== undefined) writeRate(response, rate, problem.code === 'G0006' ? refusedText(problem.retryAfterS ?? 1) : rateLimitText(rate.limit, rate.remaining))
-  if (isHead) response.endWithoutBody(body.length, mustClose)
+  if (facts.isHead) response.endWithoutBody(body.length, mustClose)
   else response.end(body, mustClose)
 }
 
-export interface ProblemFacts {
-  readonly traceId: string
-  /** What the limiter said, where it was asked. */
-  readonly rate: RateState | undefined
-  readonly isHead: boolean
-}
-
-const statusLines: Record<number, string> = {}
-
-// An upstream's own reason phrase is not passed on: it means nothing in HTTP (RFC 9112, 4), and it would be one more text
-// of unknown origin in a response.
-const reasons: Readonly<Record<number, string>> = {
-  200: 'OK', 201: 'Created', 202: 'Accepted', 203: 'Non-Authoritative Information', 204: 'No Content', 205: 'Reset Content',
-  206: 'Partial Content', 207: 'Multi-Status', 208: 'Already Reported', 226: 'IM Used', 300: 'Multiple Choices',
-  301: 'Moved Permanently', 302: 'Found', 303: 'See Other', 304: 'Not Modified', 305: 'Use Proxy', 307: 'Temporary Redirect',
-  308: 'Permanent Redirect', 400: 'Bad Request', 401: 'Unauthorized', 402: 'Payment Required', 403: 'Forbidden',
-  404: 'Not Found', 405: 'Method Not Allowed', 406: 'Not Acceptable', 407: 'Proxy Authentication Required',
-  408: 'Request Timeout', 409: 'Conflict', 410: 'Gone', 411: 'Length Required', 412: 'Precondition Failed',
-  413: 'Content Too Large', 414: 'URI Too Long', 415: 'Unsupported Media Type', 416: 'Range Not Satisfiable',
-  417: 'Expectation Failed', 418: 'I\'m a Teapot', 421: 'Misdirected Request', 422: 'Unprocessable Content', 423: 'Locked',
-  424: 'Failed Dependency', 425: 'Too Early', 426: 'Upgrade Required', 428: 'Precondition Required', 429: 'Too Many Requests',
-  431: 'Request Header Fields Too Large', 451: 'Unavailable For Legal Reasons', 500: 'Internal Server Error',
-  501: 'Not Implemented', 502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout',
-  505: 'HTTP Version Not Supported', 506: 'Variant Also Negotiates', 507: 'Insufficient Storage', 508: 'Loop Detected',
-  511: 'Network Authentication Required'
-}
+export interface ProblemFacts extends AnswerFacts { readonly isHead: boolean }

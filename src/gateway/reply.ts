@@ -100,7 +100,7 @@ export class Reply {
     this.#response.close()
   }
 
-  #writeHead (): void { writeAnswerHead(this.#response, this.status, this.#head.headers, this.#facts.traceId, this.#facts.rate) }
+  #writeHead (): void { writeAnswerHead(this.#response, this.status, this.#head.headers, this.#facts) }
 
   #writeWhole (mustClose: boolean): void {
     if (this.problem !== undefined) {

@@ -16,11 +16,15 @@ export class RequestHead {
   host = ''
   apiKey = ''
   userAgent = ''
+  origin = ''
   forwardedFor = ''
   forwardedProto = ''
   forwardedHost = ''
   forwarded = ''
   traceId = ''
+  /** Of the head: the request line, and each header with its name, without blanks around it. */
+  bytes = 0
+  headerCount = 0
   /** Bytes of the body; -1 where the request doesn't say. */
   contentLength = -1
   isChunked = false
@@ -31,7 +35,6 @@ export class RequestHead {
   /** Name, value, name, value …: end-to-end headers that are the client's to send. */
   readonly headers: string[] = []
   #verdict: HeadVerdict = 'good'
-  #hasOrigin = false
   #connection = ''
   readonly #visit = (name: string, value: string): void => { this.#take(name, value) }
 
@@ -42,9 +45,10 @@ export class RequestHead {
     this.path = request.getUrl()
     const query = request.getQuery() as string | undefined
     this.query = query === undefined ? '' : '?' + query
+    this.bytes = this.method.length + this.path.length + this.query.length + requestLineBytes
     request.forEach(this.#visit)
     if (this.#connection !== '') this.#dropNamed(this.#connection)
-    if (!this.#hasOrigin || this.method !== 'OPTIONS') this.preflightMethod = ''
+    if (this.origin === '' || this.method !== 'OPTIONS') this.preflightMethod = ''
     if (this.#verdict === 'good' && !(isMethod(this.method) && isTarget.test(this.path) && isTarget.test(this.query) && isHost.test(this.host))) return 'malformed'
     return this.#verdict
   }
@@ -52,17 +56,19 @@ export class RequestHead {
   get hasBody (): boolean { return this.contentLength > 0 || this.isChunked }
 
   #reset (): void {
-    this.host = this.apiKey = this.userAgent = this.forwardedFor = this.forwardedProto = this.forwardedHost = ''
+    this.host = this.apiKey = this.userAgent = this.origin = this.forwardedFor = this.forwardedProto = this.forwardedHost = ''
     this.forwarded = this.traceId = this.upgrade = this.preflightMethod = this.#connection = ''
     this.contentLength = -1
-    this.isChunked = this.#hasOrigin = false
-    this.headers.length = 0
+    this.isChunked = false
+    this.headers.length = this.headerCount = 0
     this.#verdict = 'good'
   }
 
   #take (name: string, value: string): void {
     const meaning = meanings.get(name)
     const text = isPlainText.test(value) ? value : this.#bytesOf(value)
+    this.bytes += name.length + text.length + headerLineBytes
+    this.headerCount++
     switch (meaning) {
       case undefined: this.#takeUnknown(name, text); return
       case 'forward': this.headers.push(name, text); return
@@ -70,7 +76,7 @@ export class RequestHead {
       case 'host': this.host = text; return
       case 'apiKey': this.apiKey = this.apiKey === '' ? text : this.apiKey + ',' + text; return
       case 'userAgent': this.userAgent = text; this.headers.push(name, text); return
-      case 'origin': this.#hasOrigin = true; this.headers.push(name, text); return
+      case 'origin': this.origin = text; this.headers.push(name, text); return
       case 'preflightMethod': this.preflightMethod = text; this.headers.push(name, text); return
       case 'contentLength': this.#takeContentLength(text); return
       case 'transferEncoding': this.#takeTransferEncoding(text); return
@@ -153,6 +159,9 @@ const isHost = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i
 /** Digits alone, and few enough to stay exact. */
 const isLength = /^\d{1,15}$/
 const methodCharsMax = 20
+/** Two blanks, the protocol and the line's end; colon, blank and the line's end. */
+const requestLineBytes = '  HTTP/1.1\r\n'.length
+const headerLineBytes = ': \r\n'.length
 const isUpperToken = /^[A-Z][A-Z-]*$/
 
 function isMethod (method: string): boolean {

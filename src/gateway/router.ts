@@ -4,6 +4,8 @@
 import { compilePattern, compileRewrite, createPathIndex, rewritePath } from '../domain/route-pattern.ts'
 import type { PathIndex, PathPattern, Rewrite } from '../domain/route-pattern.ts'
 import type { RouteConfig } from '../config/schema.ts'
+import { createCors } from './cors.ts'
+import type { Cors } from './cors.ts'
 
 export interface Route {
   readonly config: RouteConfig
@@ -11,6 +13,7 @@ export interface Route {
   readonly index: number
   readonly rewrite: Rewrite | undefined
   readonly methods: ReadonlySet<string> | undefined
+  readonly cors: Cors | undefined
 }
 
 export interface Router {
@@ -66,7 +69,7 @@ export function hostName (host: string): string {
 function compileRoute (config: RouteConfig, index: number): Route {
   const methods = config.methods.length === 0 ? undefined : new Set(config.methods)
   if (methods?.has('GET') === true) methods.add('HEAD')
-  return { config, index, methods, rewrite: rewriteOf(config) }
+  return { config, index, methods, rewrite: rewriteOf(config), cors: config.cors === undefined ? undefined : createCors(config.cors, config.methods) }
 }
 
 function patternOf (config: RouteConfig): PathPattern {

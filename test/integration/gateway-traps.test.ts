@@ -167,6 +167,28 @@ test('the length of a head is bounded', async (t) => {
   await isAlive(rig)
 })
 
+test('a route may want shorter heads than the gateway, and fewer headers', async (t) => {
+  const rig = await startRig(t, { routes: [{ id: 'small', path: '/small/**', headerBytesMax: 1024, headersMax: 6 }, { id: 'open', path: '/open/**', isPublic: true, headersMax: 2 }] })
+  const statusOf = async (target: string, headers: Readonly<Record<string, string>>): Promise<unknown> => {
+    const client = new RawClient(rig.port)
+    client.send(requestText(`GET ${target}`, headers))
+    const answer = await client.answer()
+    if (answer.status !== 200) await client.closed()
+    client.destroy()
+    return answer.status === 431 ? [431, json(answer)['code'], json(answer)['message']] : answer.status
+  }
+  const key = { 'X-API-KEY': rig.token() }
+  const rest = 1024 - Buffer.byteLength(requestText('GET /small/echo', { ...key, 'X-Long': '' })) + '\r\n'.length
+  assert.equal(await statusOf('/small/echo', { ...key, 'X-Long': 'x'.repeat(rest) }), 200)
+  assert.deepEqual(await statusOf('/small/echo', { ...key, 'X-Long': 'x'.repeat(rest + 1) }), [431, 'G0011', 'request head too large'])
+  assert.equal(await statusOf('/small/echo', { ...key, a: '1', b: '2', c: '3', d: '4' }), 200)
+  assert.deepEqual(await statusOf('/small/echo', { ...key, a: '1', b: '2', c: '3', d: '4', e: '5' }), [431, 'G0011', 'too many request headers'])
+  assert.deepEqual(await statusOf('/open/echo', { a: '1', b: '2' }), [431, 'G0011', 'too many request headers'])
+  const events = await rig.journal.events(4)
+  assert.deepEqual(events.map(({ event, isRefusal }) => [event['responseStatus'], event['errorCode'], isRefusal]), [[200, undefined, false], [431, 'G0011', true], [200, undefined, false], [431, 'G0011', true]])
+  assert.equal(rig.upstream.seen.length, 2)
+})
+
 test('tokens that are no good get G0002, whatever is in them', async (t) => {
   const rig = await startRig(t)
   const good = rig.token()

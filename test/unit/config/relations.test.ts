@@ -40,6 +40,11 @@ test('what doesn\'t fit together is refused with the reason', (t) => {
     [withRoute('{ id: b, path: "/x", rewrite: "/y/**", upstream: main }'), 'gateway.routes[0].rewrite', /doesn't/],
     [withRoute('{ id: b, path: "/x", rewrite: "y", upstream: main }'), 'gateway.routes[0].rewrite', /slash/],
     [withRoute('{ id: b, path: "/x/*", upstream: main }'), 'gateway.routes[0].path', /whole last segment/],
+    [withRoute('{ id: b, path: "/x", upstream: main, cors: { origins: [] } }'), 'gateway.routes[0].cors.origins', /no origin/],
+    [withRoute('{ id: b, path: "/x", upstream: main, cors: { origins: ["*", "https://a.test"] } }'), 'gateway.routes[0].cors.origins', /beside other origins/],
+    [withRoute('{ id: b, path: "/x", upstream: main, cors: { origins: ["*"], credentials: true } }'), 'gateway.routes[0].cors.credentials', /browsers refuse it/],
+    [withRoute('{ id: b, path: "/x", upstream: main, cors: { origins: ["https://a.test/"] } }'), 'gateway.routes[0].cors.origins[0]', /not allowed here/],
+    [withRoute('{ id: b, path: "/x", upstream: main, headerBytesMax: 32KiB }'), 'gateway.routes[0].headerBytesMax', /more than `gateway.headerBytesMax`/],
     [soundConfig.replace('gateway:\n', 'gateway:\n  trustedProxies: [10.0.0.0/33]\n'), 'gateway.trustedProxies[0]', /no address/],
     [soundConfig.replace('gateway:\n', 'gateway:\n  trustedProxies: [proxy.example.com]\n'), 'gateway.trustedProxies[0]', /no address/]
   ]

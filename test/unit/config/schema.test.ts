@@ -45,8 +45,8 @@ test('the example is sound and says nothing odd, as it stands and with every key
 test('what the example shows commented out is the default', (t) => {
   const [plain, full] = [example, uncommented].map((text) => loadExample(t, text).config) as [LoadedConfig['config'], LoadedConfig['config']]
   // Where there is no default the example shows an example.
-  const { rewrite, requestBytesMax, ...route } = full.gateway.routes[0] as LoadedConfig['config']['gateway']['routes'][0]
-  assert.ok(rewrite !== undefined && requestBytesMax !== undefined)
+  const { rewrite, requestBytesMax, headerBytesMax, headersMax, cors, ...route } = full.gateway.routes[0] as LoadedConfig['config']['gateway']['routes'][0]
+  assert.ok(rewrite !== undefined && requestBytesMax !== undefined && headerBytesMax !== undefined && headersMax !== undefined && cors !== undefined)
   const { kid, ...secret } = full.auth.secrets[0] as LoadedConfig['config']['auth']['secrets'][0]
   assert.ok(kid !== undefined)
   const { tls, ...listen } = full.gateway.listen

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { HttpResponse } from 'uWebSockets.js'
 import { readAnswerHead, writeAnswerHead, writeWholeAnswer } from '../../../src/gateway/answer-head.ts'
-import { problemBody, problemStatus, statusLine, writeProblem } from '../../../src/gateway/problem.ts'
+import { problemBody, problemStatus, writeProblem } from '../../../src/gateway/problem.ts'
 import { rateLimitText, refusedText, retryAfterS, routeLimits } from '../../../src/gateway/rate-limits.ts'
 import type { RouteLimit } from '../../../src/gateway/rate-limits.ts'
 import { createRouter } from '../../../src/gateway/router.ts'
+import { statusLine } from '../../../src/gateway/status-line.ts'
 import { traceIdOf } from '../../../src/gateway/trace-id.ts'
 
-const rules = { unitsHeader: '', isLimited: false }
+const rules = { unitsHeader: '', isLimited: false, hasCors: false }
 
 /** A response that remembers what was called on it. */
 class Spy {
@@ -28,9 +29,15 @@ test('headers of the hop, and those that the gateway writes itself, are dropped'
 })
 
 test('on a limited route the upstream\'s own limits are dropped; the units header is read and dropped', () => {
-  const head = readAnswerHead(['x-ratelimit-remaining', '1', 'ratelimit', 'x', 'ratelimit-policy', 'y', 'x-units', '7', 'x-a', '1'], { unitsHeader: 'x-units', isLimited: true })
+  const head = readAnswerHead(['x-ratelimit-remaining', '1', 'ratelimit', 'x', 'ratelimit-policy', 'y', 'x-units', '7', 'x-a', '1'], { ...rules, unitsHeader: 'x-units', isLimited: true })
   assert.deepEqual(head, { headers: ['x-a', '1'], contentLength: -1, unitsText: '7' })
-  assert.equal(readAnswerHead(['x-units', '7', 'x-units', '8'], { unitsHeader: 'x-units', isLimited: true })?.unitsText, '7,8')
+  assert.equal(readAnswerHead(['x-units', '7', 'x-units', '8'], { ...rules, unitsHeader: 'x-units', isLimited: true })?.unitsText, '7,8')
+})
+
+test('where the gateway says who may read an answer, the upstream does not', () => {
+  const received = ['access-control-allow-origin', '*', 'access-control-max-age', '1', 'vary', 'Accept', 'x-a', '1']
+  assert.deepEqual(readAnswerHead(received, { ...rules, hasCors: true })?.headers, ['vary', 'Accept', 'x-a', '1'])
+  assert.deepEqual(readAnswerHead(received, rules)?.headers, received)
 })
 
 test('what would split the answer is refused, bytes beyond ASCII are kept', () => {
@@ -54,8 +61,8 @@ test('limits in headers: tokens in the kept ones, requests and seconds in the dr
 
 test('an answer is written in the order that the server needs', () => {
   const spy = new Spy()
-  writeAnswerHead(spy.response, 200, ['x-a', '1'], 'trace', { limit: free, remaining: 95 })
-  assert.deepEqual(spy.calls, [['writeStatus', '200 OK'], ['writeHeader', 'x-a', '1'], ['writeHeader', 'X-TRACE-ID', 'trace'], ['writeHeader', 'X-RateLimit-Remaining', `95\r\nRateLimit: "default";r=9;t=1\r\n${free.fixedHeaders}`]])
+  writeAnswerHead(spy.response, 200, ['x-a', '1'], { traceId: 'trace', rate: { limit: free, remaining: 95 }, cors: ['Vary', 'Origin'] })
+  assert.deepEqual(spy.calls, [['writeStatus', '200 OK'], ['writeHeader', 'x-a', '1'], ['writeHeader', 'X-TRACE-ID', 'trace'], ['writeHeader', 'Vary', 'Origin'], ['writeHeader', 'X-RateLimit-Remaining', `95\r\nRateLimit: "default";r=9;t=1\r\n${free.fixedHeaders}`]])
 })
 
 test('an answer without a body is ended without one', () => {
@@ -75,10 +82,11 @@ test('problems: status, body and headers', () => {
   assert.deepEqual([problemStatus({ code: 'G0011' }), problemStatus({ code: 'G0011', status: 413 }), problemStatus({ code: 'G0010' })], [400, 413, 503])
   assert.equal(problemBody({ code: 'G0007' }, 'id'), '{"code":"G0007","message":"no route","traceId":"id"}')
   const spy = new Spy()
-  writeProblem(spy.response, { code: 'G0006', retryAfterS: 3 }, { facts: { traceId: 'id', rate: { limit: free, remaining: 4 }, isHead: true }, mustClose: false })
+  writeProblem(spy.response, { code: 'G0006', retryAfterS: 3 }, { facts: { traceId: 'id', rate: { limit: free, remaining: 4 }, cors: ['Vary', 'Origin'], isHead: true }, mustClose: false })
   assert.deepEqual(spy.calls[0], ['writeStatus', '429 Too Many Requests'])
   assert.deepEqual(spy.calls.find(([, name]) => name === 'Retry-After'), ['writeHeader', 'Retry-After', '3'])
   assert.ok(String(spy.calls.find(([, name]) => name === 'X-RateLimit-Remaining')?.[2]).startsWith('4\r\nRateLimit: "default";r=0;t=3\r\n'))
+  assert.ok(spy.calls.some(([, name]) => name === 'Vary'))
   assert.deepEqual(spy.calls.at(-1), ['endWithoutBody', problemBody({ code: 'G0006' }, 'id').length, false])
   assert.deepEqual([statusLine(200), statusLine(799)], ['200 OK', '799 Unknown'])
 })

@@ -34,11 +34,17 @@ test('what the gateway decides by, and what goes on', () => {
   assert.deepEqual(head.headers, ['user-agent', 'ua', 'accept', '*/*', 'x-own', '1'])
 })
 
+test('the length of a head is that of its lines, and headers are counted', () => {
+  const { head } = read({ method: 'GET', path: '/a', query: 'b', headers: [['host', 'h'], ['x-a', '1'], ['keep-alive', 'x'], ['x-umlaut', '\u00e4']] })
+  assert.equal(head.bytes, Buffer.byteLength('GET /a?b HTTP/1.1\r\nhost: h\r\nx-a: 1\r\nkeep-alive: x\r\nx-umlaut: \u00e4\r\n'))
+  assert.equal(head.headerCount, 4)
+})
+
 test('nothing of one request is left for the next', () => {
   const head = new RequestHead()
   head.read(request({ method: 'OPTIONS', path: '/a', query: 'q', headers: [['host', 'h'], ['x-api-key', 'k'], ['content-length', '1'], ['transfer-encoding', 'x'], ['upgrade', 'u'], ['connection', 'x-a'], ['x-a', '1'], ['origin', 'o'], ['access-control-request-method', 'PUT'], ['forwarded', 'f'], ['x-forwarded-proto', 'p'], ['x-forwarded-host', 'h']] }))
   assert.equal(head.read(request({})), 'good')
-  assert.deepEqual({ ...head, headers: [...head.headers] }, { ...new RequestHead(), method: 'GET', path: '/', host: 'h', headers: [] })
+  assert.deepEqual({ ...head, headers: [...head.headers] }, { ...new RequestHead(), method: 'GET', path: '/', host: 'h', bytes: 'GET / HTTP/1.1\r\nhost: h\r\n'.length, headerCount: 1, headers: [] })
 })
 
 test('hop-by-hop headers, also those that Connection names, and what only the gateway may say, are dropped', () => {
