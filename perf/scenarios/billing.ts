@@ -2,7 +2,9 @@
 import path from 'node:path'
 import { billingOptionsOf } from '../../src/compose/thread-options.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { openBillingSource } from '../../src/billing/source.ts'
 import { openLedger } from '../../src/ledger/ledger.ts'
+import { systemClock } from '../../src/platform/clock.ts'
 import { openLogger } from '../../src/platform/logger.ts'
 import { usageOf } from '../../src/billing/charge.ts'
 import type { UsageGrouping } from '../../src/billing/charge.ts'
@@ -74,19 +76,20 @@ async function askLedger (configFile: string, queries: number, steps: HourlyStep
   const { config, priceBook } = loadConfig({ file: configFile })
   const ledger = await openLedger({ ...billingOptionsOf(config, priceBook).ledger, log: openLogger({ level: 'warn', thread: 'bench' }) })
   const range = { fromHour: month.fromHour, toHour: month.fromHour + month.hours }
-  const rows = (memberId: number) => ledger.memberHours({ memberId, ...range })
+  const source = openBillingSource(ledger, priceBook, systemClock)
+  const counted = (memberId: number, grain: 'hour' | 'day') => source.counted({ memberId, grain, ...range })
   try {
     return [
       await time({
-        question: 'the month\'s rows', way: 'ledger', ask: async (memberId) => ({ answer: await rows(memberId), bytes: 0 }),
-        countOf: (answer: Awaited<ReturnType<typeof rows>>) => answer.reduce((sum, row) => sum + row.count, 0)
+        question: 'the month\'s rows', way: 'ledger', ask: async (memberId) => ({ answer: (await counted(memberId, 'hour')).rows, bytes: 0 }),
+        countOf: (answer: Awaited<ReturnType<typeof counted>>['rows']) => answer.reduce((sum, row) => sum + row.count, 0)
       }, queries, steps),
       await time({
         question: 'usage by day and usage by key', way: 'ledger', countOf: (answer: UsageAnswer) => answer.total.count,
         ask: async (memberId) => {
-          const counted = { memberId, rows: await rows(memberId), completeBeforeHour: 0 }
-          usageOf(counted, range, 'day', priceBook)
-          return { answer: usageOf(counted, range, 'key', priceBook), bytes: 0 }
+          const days = await counted(memberId, 'day')
+          usageOf(days, range, 'day', priceBook)
+          return { answer: usageOf(days, range, 'key', priceBook), bytes: 0 }
         }
       }, queries, steps)
     ]

@@ -15,4 +15,6 @@ export interface LedgerHour {
 export interface LedgerHours {
   readonly positions: readonly HourlyPosition[]
   readonly hours: readonly LedgerHour[]
+  /** By their first hour: the ledger's sums of these days are not those of its hours. */
+  readonly wrongDays: readonly number[]
 }

@@ -9,6 +9,7 @@ import type { AggregatorFolders } from './folders.ts'
 import { isInOurPast, readMeta } from './lineage.ts'
 import { readArchivedHours } from './verify-archive.ts'
 import type { ArchivedHours } from './verify-archive.ts'
+import { wrongDayProblems } from './verify.ts'
 import type { Counted, HourStores, HourSums, SaidHour, StreamHour, VerifyInput, VerifyProblem } from './verify.ts'
 import { allHourlyRows, rowHourSums } from './verify-sql.ts'
 import type { StreamMark } from './state.ts'
@@ -40,7 +41,7 @@ export async function gatherStores ({ reader, probe, folders, ledger, gaps }: Ga
     streamMarks: await readStreamMarks(reader),
     hours: await readHours(reader, { segmentFiles: segments.readable.map((file) => path.join(folders.segments, file)), archived, ledger: ledgerSums, isArchivePending: pending.size > 0 }),
     uncertain: await readUncertain(reader),
-    problems: [...archive.problems, ...segments.problems, ...archived.problems, ...gaps.map(({ streamId, reason }): VerifyProblem => ({ problem: `stream ${streamId} is held back: ${reason}` }))],
+    problems: [...archive.problems, ...segments.problems, ...archived.problems, ...(ledgerSums === undefined ? [] : wrongDayProblems(ledgerSums)), ...gaps.map(({ streamId, reason }): VerifyProblem => ({ problem: `stream ${streamId} is held back: ${reason}` }))],
     unchecked,
     hasLedger: ledgerSums !== undefined,
     repeats: archived.repeats,

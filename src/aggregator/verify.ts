@@ -1,7 +1,8 @@
 // The comparison behind `tollgate verify`. Pure: everything that the stores say comes in, what agrees and what doesn't goes
 // out, for each gateway and hour. A gateway's own account (its marks) was counted in its workers by code that shares
 // nothing with the events' path, so the two can only agree when nothing was lost or doubled between them.
-import { hourEndMs } from '../domain/window.ts'
+import { dayEndHour, formatDate, hourEndMs } from '../domain/window.ts'
+import type { LedgerHours } from './ledger-hours.ts'
 import type { StreamMark } from './state.ts'
 
 /** Counted events of one stream and hour. */
@@ -190,6 +191,11 @@ function addStreamHour (row: OpenRow, { streamId, hour, said, counted, archived,
   if (row.isVoid && (said?.journaled ?? 0) > accounted) row.missing += (said?.journaled ?? 0) - accounted
   else if (isFinal || said?.counted !== undefined) differ('journaled, archived and dead-lettered and void', said?.journaled ?? 0, accounted)
   differ('archived, billable and not billable', archived, counted.billable + counted.notBillable)
+}
+
+/** Of a ledger whose file somebody else has changed: a day's sums that aren't those of its hours, told at its first hour. */
+export function wrongDayProblems ({ hours, wrongDays }: Pick<LedgerHours, 'hours' | 'wrongDays'>): VerifyProblem[] {
+  return wrongDays.map((day) => ({ hour: hours.find(({ hour }) => hour >= day && hour < dayEndHour(day))?.hour ?? day, problem: `the ledger's sums of ${formatDate(day)} are not those of its hours` }))
 }
 
 function compareHour (rows: Map<string, OpenRow>, gateways: readonly string[], { hour, rows: own, archive, ledger, isLedgerBehind, isArchivePending }: HourStores, hasLedger: boolean): void {

@@ -1,5 +1,5 @@
 // A bill for the operator at the command line: the same computation as over HTTP, with room for longer ranges.
-import { rangeOf, usageOf } from './charge.ts'
+import { grainOf, rangeOf, usageOf } from './charge.ts'
 import type { Usage, UsageGrouping } from './charge.ts'
 import type { BillingSource } from './source.ts'
 
@@ -18,5 +18,5 @@ const billDaysMax = 3_660
 /** @throws TollgateError M0002, M0007, M0009 */
 export async function billOf (source: BillingSource, { memberId, apiKeyId, from, to, by }: BillQuestion): Promise<Usage> {
   const range = rangeOf({ from, to, daysMax: billDaysMax })
-  return usageOf(await source.counted({ memberId, apiKeyId, ...range }), range, by, source.book)
+  return usageOf(await source.counted({ memberId, apiKeyId, grain: grainOf(by), ...range }), range, by, source.book)
 }

@@ -100,6 +100,9 @@ function runs<Item> (items: readonly Item[], keyOf: (item: Item) => unknown): It
 export const usageGroupings = ['day', 'hour', 'key', 'endpoint'] as const
 export type UsageGrouping = typeof usageGroupings[number]
 
+/** The rows that a grouping needs. */
+export function grainOf (by: UsageGrouping): 'hour' | 'day' { return by === 'hour' ? 'hour' : 'day' }
+
 /** Exact: units and micros of the currency are decimal strings. */
 export interface UsageSums {
   readonly count: number

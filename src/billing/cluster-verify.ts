@@ -6,7 +6,7 @@
 // an hour that goes on; one that has moved since is shown as open.
 import { acknowledge, acknowledgedBy, readAcknowledgements } from '../aggregator/acknowledgements.ts'
 import type { Acknowledgement } from '../aggregator/acknowledgements.ts'
-import { compareStores } from '../aggregator/verify.ts'
+import { compareStores, wrongDayProblems } from '../aggregator/verify.ts'
 import type { Counted, HourStores, HourSums, StreamHour, VerifyInput, VerifyProblem, VerifyReport } from '../aggregator/verify.ts'
 import { TollgateError } from '../domain/errors.ts'
 import type { AccountTally, LedgerAccount } from '../ledger/account.ts'
@@ -133,7 +133,7 @@ function inputOf ({ account, totals }: { readonly account: LedgerAccount, readon
     streamMarks: new Map(said.streams.map(({ streamId, gatewayId, seq, watermarkMs, state }) => [streamId, { gatewayId, seq, watermarkMs, state }])),
     hours: hoursOf(totals, archive, isUnseen || archive.pending.size > 0),
     uncertain: account.uncertain,
-    problems: [...said.problems, ...archive.problems],
+    problems: [...said.problems, ...archive.problems, ...wrongDayProblems(totals)],
     unchecked,
     hasLedger: true
   }

@@ -5,7 +5,7 @@ import { roundToWhole } from '../domain/money.ts'
 import { rate } from '../domain/rating.ts'
 import { chargeAnswer, chargeQuery, chargeTotalAnswer, errorAnswer, memberParams, usageAnswer, usageQuery } from './answer-schemas.ts'
 import type { Guard } from './authentication.ts'
-import { chargeOf, rangeOf, unpricedCount, usageOf } from './charge.ts'
+import { chargeOf, grainOf, rangeOf, unpricedCount, usageOf } from './charge.ts'
 import type { UsageGrouping } from './charge.ts'
 import type { BillingSource } from './source.ts'
 
@@ -33,9 +33,9 @@ export function addRoutes (app: FastifyInstance, { source, guard, rangeDaysMax, 
   const onRequest = async (request: FastifyRequest): Promise<void> => {
     guard(request.headers.authorization, (request.params as Partial<Params>).memberId)
   }
-  const countedFor = async (request: FastifyRequest): ReturnType<BillingSource['counted']> => {
+  const countedFor = async (request: FastifyRequest, grain: 'hour' | 'day'): ReturnType<BillingSource['counted']> => {
     const { apiKeyId, startDate, endDate } = request.query as ChargeQuery
-    return await source.counted({ ...questionOf(request, apiKeyId), ...rangeOf({ from: startDate, to: endDate, daysMax: rangeDaysMax }) })
+    return await source.counted({ ...questionOf(request, apiKeyId), grain, ...rangeOf({ from: startDate, to: endDate, daysMax: rangeDaysMax }) })
   }
 
   app.get(`${aggregation}/ping`, { schema: { summary: 'Answers pong, to anybody.', produces: ['text/plain'], response: { 200: Type.String({ examples: ['pong'] }) } } }, async (_, reply) => {
@@ -43,16 +43,16 @@ export function addRoutes (app: FastifyInstance, { source, guard, rangeDaysMax, 
     return 'pong'
   })
   app.get(`${aggregation}/member/:memberId/charge`, { onRequest, schema: described('Charges by key, day and hour, in whole units of the currency.', chargeQuery, chargeAnswer) }, async (request) =>
-    ({ success: true, result: chargeOf(await countedFor(request), source.book) }))
+    ({ success: true, result: chargeOf(await countedFor(request, 'hour'), source.book) }))
   app.get(`${aggregation}/member/:memberId/charge/total`, { onRequest, schema: described('The sum of the charges.', chargeQuery, chargeTotalAnswer) }, async (request) => {
-    const { rows } = await countedFor(request)
+    const { rows } = await countedFor(request, 'day')
     const totalCount = rows.reduce((sum, row) => sum + row.count, 0)
     return { success: true, result: { totalCount, totalCost: roundToWhole(rate(rows, source.book).totalMicros), unpriced: unpricedCount(rows, source.book) } }
   })
   app.get(`${prefix}/usage/v1/members/:memberId`, { onRequest, schema: described('Usage and exact cost by day, hour, key or endpoint.', usageQuery, usageAnswer) }, async (request) => {
     const { apiKeyId, from, to, by = 'day' } = request.query as UsageQuery
     const range = rangeOf({ from, to, daysMax: rangeDaysMax })
-    return usageOf(await source.counted({ ...questionOf(request, apiKeyId), ...range }), range, by, source.book)
+    return usageOf(await source.counted({ ...questionOf(request, apiKeyId), grain: grainOf(by), ...range }), range, by, source.book)
   })
 }
 

@@ -2,6 +2,7 @@
 // the billing server's clients.
 import { TollgateError } from '../domain/errors.ts'
 import type { PriceBook } from '../domain/price-book.ts'
+import { priceChangeDays } from '../domain/rating.ts'
 import type { Ledger } from '../ledger/ledger-types.ts'
 import type { Clock } from '../platform/clock.ts'
 import { openQueryGate } from './query-gate.ts'
@@ -10,9 +11,16 @@ import type { Counted, HourRange } from './charge.ts'
 export interface BillingSource {
   readonly book: PriceBook
   /** @throws TollgateError M0007 for more rows than one answer may have, M0009 when it can't be answered now */
-  readonly counted: (question: { readonly memberId: number, readonly apiKeyId?: number | undefined } & HourRange) => Promise<Counted>
+  readonly counted: (question: Question) => Promise<Counted>
   /** Questions that wait for their turn. */
   readonly waiting: () => number
+}
+
+export interface Question extends HourRange {
+  readonly memberId: number
+  readonly apiKeyId?: number | undefined
+  /** `day`: rows may hold whole days, as long as that leaves every cost what it is. */
+  readonly grain: 'hour' | 'day'
 }
 
 const queriesRunningMax = 2
@@ -23,11 +31,11 @@ export function openBillingSource (ledger: Pick<Ledger, 'memberHours' | 'complet
   return {
     book,
     waiting: () => gate.waiting(),
-    counted: ({ memberId, apiKeyId, fromHour, toHour }) => gate.pass(async () => {
+    counted: ({ memberId, apiKeyId, fromHour, toHour, grain }) => gate.pass(async () => {
       try {
         // Asked before the rows: an hour that is complete now has all its events in rows that are read later.
         const completeBeforeHour = await ledger.completeBeforeHour(clock.nowMs())
-        return { memberId, rows: await ledger.memberHours({ memberId, apiKeyId, fromHour, toHour }), completeBeforeHour }
+        return { memberId, rows: await ledger.memberHours({ memberId, apiKeyId, fromHour, toHour, byDayBut: grain === 'day' ? priceChangeDays(book, { fromHour, toHour }) : undefined }), completeBeforeHour }
       } catch (error) {
         throw clientError(error)
       }

@@ -2,6 +2,7 @@
 // twice or stored rated; and since a price of the past can't change, the same counts give the same bill for ever.
 import { roundParts } from './money.ts'
 import type { PriceBook } from './price-book.ts'
+import { dayOf, hourOfDay } from './window.ts'
 
 /** Units of one endpoint in one hour, whoever used them. */
 export interface UsageRow { readonly apiEndpointId: number, readonly hour: number, readonly units: number | bigint }
@@ -24,6 +25,12 @@ export function rate (rows: readonly UsageRow[], book: PriceBook): Rated {
     return costMicros
   })
   return { costsMicros, totalMicros }
+}
+
+/** Days within which a price of the book changes, by their first hour: their usage can't be rated as one sum. `fromHour` included, `toHour` not. */
+export function priceChangeDays ({ groups }: Pick<PriceBook, 'groups'>, { fromHour, toHour }: { readonly fromHour: number, readonly toHour: number }): number[] {
+  const hours = groups.flatMap(({ prices }) => prices.map((price) => price.fromHour)).filter((hour) => hour > fromHour && hour < toHour && hourOfDay(hour) !== 0)
+  return [...new Set(hours.map((hour) => dayOf(hour).firstHour))].sort((a, b) => a - b)
 }
 
 export function isPriced (book: PriceBook, apiEndpointId: number): boolean { return book.endpoint(apiEndpointId) !== undefined }

@@ -2,7 +2,7 @@
 // first hour and the hour after its last one, so that a day of another time zone can be added without touching a caller.
 
 export const hourMs = 3_600_000
-const hoursPerDay = 24
+export const hoursPerDay = 24
 
 /** The last millisecond that still has four digits of year. */
 export const timeMsMax = 253_402_300_799_999

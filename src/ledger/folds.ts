@@ -7,7 +7,7 @@ import type { ClosedSegment, HourlyBatch, HourlyPosition } from '../hourly-log/p
 import { sha256OfFile } from '../platform/durable-file.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
 import { applyAccount, dropAccount, enterClosed, enterOpened, isClosedSegment, openSegment } from './account-sql.ts'
-import { appendSnapshot, coldTable, createCold, createHot, hotTable, replaceRows } from './ledger-sql.ts'
+import { appendDays, appendSnapshot, createCold, createHot, dropCold, hotTable, replaceRows } from './ledger-sql.ts'
 
 export interface Fold {
   readonly fold: number
@@ -58,6 +58,7 @@ async function closeSegment (connection: SqlConnection, fold: number, closed: Cl
   if (await isClosedSegment(connection, fold, closed.segment)) return
   const rows = await connection.run(appendSnapshot(fold, closed.file))
   if (rows !== closed.rows) throw new TollgateError('SNAPSHOT_DAMAGED', `${closed.file} has ${rows} rows instead of ${closed.rows}`)
+  await connection.run(appendDays(fold, closed.file))
   // All rows of the open segment are in the snapshot as well; the next segment's come after it.
   if ((await openSegment(connection, fold) ?? 0) <= closed.segment) {
     await connection.run(`DROP TABLE ${hotTable(fold)}`)
@@ -97,7 +98,7 @@ async function finishFold (connection: SqlConnection, folds: readonly Fold[], fi
 
 async function dropFold (connection: SqlConnection, fold: number): Promise<void> {
   await connection.run(`DROP TABLE ${hotTable(fold)}`)
-  await connection.run(`DROP TABLE ${coldTable(fold)}`)
+  await connection.run(dropCold(fold))
   await dropAccount(connection, fold)
   await connection.run('DELETE FROM watermarks WHERE fold = $1', [fold])
   await connection.run('DELETE FROM folds WHERE fold = $1', [fold])

@@ -1,10 +1,11 @@
 // The SQL of ledger.duckdb. Each partition has a fold: a small hot table with a primary key for the open segment's rows,
 // and a large cold one without, to which closed segments are appended in member order, so that a member's rows stand
 // together and DuckDB skips the rest. An index on the cold table would cost ten times its size and twice the query's time.
+// Beside the cold rows stand their sums by day: most questions are about days, and a month of days is a twentieth to read.
 import { keyedCountSql } from '../hourly-log/port.ts'
 import { sqlText } from '../platform/duckdb.ts'
 
-export const ledgerVersion = 1
+export const ledgerVersion = 2
 
 /** Of the hourly columns those that a bill needs; partition and segment are known by the table. */
 const columns = {
@@ -14,6 +15,7 @@ const columns = {
 const names = Object.keys(columns)
 const definitions = Object.entries(columns).map(([name, type]) => `${name} ${type}`).join(', ')
 const key = 'memberId, apiKeyId, hour, apiEndpointId'
+const counts = names.slice(4)
 
 export const createLedger = `
 CREATE TABLE meta (version INTEGER, folds INTEGER);
@@ -24,32 +26,62 @@ INSERT INTO meta VALUES (${ledgerVersion}, 0);
 
 export function hotTable (fold: number): string { return `hot_${fold}` }
 export function coldTable (fold: number): string { return `cold_${fold}` }
+/** Sums of the cold rows by day, counted from the epoch. */
+export function daysTable (fold: number): string { return `cold_days_${fold}` }
 
 export function createHot (fold: number): string { return `CREATE TABLE ${hotTable(fold)} (${definitions}, PRIMARY KEY (${key}))` }
-export function createCold (fold: number): string { return `CREATE TABLE ${coldTable(fold)} (${definitions})` }
+export function createCold (fold: number): string { return `CREATE TABLE ${coldTable(fold)} (${definitions}); CREATE TABLE ${daysTable(fold)} (${definitions.replace('hour INTEGER', 'day INTEGER')})` }
+export function dropCold (fold: number): string { return `DROP TABLE ${coldTable(fold)}; DROP TABLE ${daysTable(fold)}` }
 
 /** A snapshot is in member order already. */
 export function appendSnapshot (fold: number, file: string): string {
   return `INSERT INTO ${coldTable(fold)} SELECT ${names.join(', ')} FROM read_parquet(${sqlText(file)})`
 }
 
+export function appendDays (fold: number, file: string): string {
+  return `INSERT INTO ${daysTable(fold)} SELECT memberId, apiKeyId, hour // 24 AS day, apiEndpointId, ${counts.map((name) => `sum(${name})::BIGINT AS ${name}`).join(', ')}
+    FROM read_parquet(${sqlText(file)}) GROUP BY memberId, apiKeyId, day, apiEndpointId ORDER BY memberId, apiKeyId, day, apiEndpointId`
+}
+
 /** Rows of the open segment, $1 a JSON object a line: absolute counts take the place of earlier ones. Line by line is three times as fast as one JSON array. */
 export function replaceRows (fold: number): string {
-  const counts = names.slice(4)
   return `INSERT INTO ${hotTable(fold)} SELECT ${names.join(', ')} FROM (SELECT unnest(from_json(line, '${JSON.stringify(columns)}')) FROM (SELECT unnest(string_split($1, chr(10))) AS line))
     ON CONFLICT DO UPDATE SET ${counts.map((name) => `${name} = excluded.${name}`).join(', ')}`
 }
 
-/** Rows of a member, $1, from hour $2 to before $3; of one key, $4, where that is asked. */
-export function selectMember (folds: readonly number[], { isOneKey, hoursPerRow, rowsMax }: { readonly isOneKey: boolean, readonly hoursPerRow: number, readonly rowsMax: number }): string {
-  const where = `memberId = $1 AND hour >= $2 AND hour < $3${isOneKey ? ' AND apiKeyId = $4' : ''}`
-  // As DOUBLE they reach JavaScript as numbers, in one typed array a column; all but units are known to be safe integers.
-  const single = 'apiKeyId::DOUBLE, hour, apiEndpointId::DOUBLE, count::DOUBLE, units, errorCount::DOUBLE, requestBytes::DOUBLE, responseBytes::DOUBLE'
-  const summed = `apiKeyId::DOUBLE, ($2 + (hour - $2) // ${hoursPerRow} * ${hoursPerRow})::INTEGER AS hour, apiEndpointId::DOUBLE, sum(count)::DOUBLE, sum(units)::BIGINT,
-    sum(errorCount)::DOUBLE, sum(requestBytes)::DOUBLE, sum(responseBytes)::DOUBLE`
-  const parts = folds.flatMap((fold) => [coldTable(fold), hotTable(fold)])
-    .map((table) => `SELECT ${hoursPerRow === 1 ? single : summed} FROM ${table} WHERE ${where}${hoursPerRow === 1 ? '' : ' GROUP BY ALL'}`)
+export interface MemberSelection {
+  readonly isOneKey: boolean
+  /** `day`: whole days in one row each, by their first hour. `day-and-hour`: those that the last parameter lists, a JSON array of days, come by the hour. */
+  readonly by: 'hour' | 'day' | 'day-and-hour'
+  readonly rowsMax: number
+}
+
+// As DOUBLE they reach JavaScript as numbers, in one typed array a column; all but units are known to be safe integers.
+const single = 'apiKeyId::DOUBLE, hour, apiEndpointId::DOUBLE, count::DOUBLE, units, errorCount::DOUBLE, requestBytes::DOUBLE, responseBytes::DOUBLE'
+const ofDay = single.replace('hour', 'day * 24')
+const summed = `apiKeyId::DOUBLE, hour // 24 * 24 AS hour, apiEndpointId::DOUBLE, sum(count)::DOUBLE, sum(units)::BIGINT, sum(errorCount)::DOUBLE, sum(requestBytes)::DOUBLE, sum(responseBytes)::DOUBLE`
+
+/** Rows of a member, $1, from hour $2 to before $3; of one key, $4, where that is asked. By days these hours are midnights. */
+export function selectMember (folds: readonly number[], { isOneKey, by, rowsMax }: MemberSelection): string {
+  const whose = `memberId = $1${isOneKey ? ' AND apiKeyId = $4' : ''}`
+  const hours = `${whose} AND hour >= $2 AND hour < $3`
+  const days = `${whose} AND day >= $2 // 24 AND day < $3 // 24`
+  const listed = (day: string): string => by === 'day-and-hour' ? `list_contains(from_json($${isOneKey ? 5 : 4}, '["INTEGER"]'), ${day})` : 'false'
+  const parts = folds.flatMap((fold) => {
+    const [cold, hot] = [coldTable(fold), hotTable(fold)]
+    if (by === 'hour') return [cold, hot].map((table) => `SELECT ${single} FROM ${table} WHERE ${hours}`)
+    const whole = [`SELECT ${ofDay} FROM ${daysTable(fold)} WHERE ${days} AND NOT ${listed('day')}`, `SELECT ${summed} FROM ${hot} WHERE ${hours} AND NOT ${listed('hour // 24')} GROUP BY ALL`]
+    return by === 'day' ? whole : [...whole, ...[cold, hot].map((table) => `SELECT ${single} FROM ${table} WHERE ${hours} AND ${listed('hour // 24')}`)]
+  })
   return `SELECT * FROM (${parts.join(' UNION ALL ')}) LIMIT ${rowsMax}`
+}
+
+/** Days whose sums are not those of their hours: the file was changed by somebody else. */
+export function selectWrongDays (folds: readonly number[]): string {
+  const sums = [...counts.map((name) => `sum(${name}) AS ${name}`), `${keyedCountSql} AS keyedCount`].join(', ')
+  const parts = folds.map((fold) => `(SELECT coalesce(h.day, d.day) AS day FROM (SELECT hour // 24 AS day, ${sums} FROM ${coldTable(fold)} GROUP BY ALL) h
+    FULL JOIN (SELECT day, ${sums} FROM ${daysTable(fold)} GROUP BY ALL) d USING (day) WHERE ${[...counts, 'keyedCount'].map((name) => `h.${name} IS DISTINCT FROM d.${name}`).join(' OR ')})`)
+  return `SELECT DISTINCT day FROM (${parts.join(' UNION ALL ')}) ORDER BY day`
 }
 
 /** Sums of every hour. */

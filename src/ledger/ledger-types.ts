@@ -23,14 +23,14 @@ export interface MemberHoursQuery {
   readonly apiKeyId?: number | undefined
   readonly fromHour: number
   readonly toHour: number
-  /** Hours added up in one row, counted from `fromHour`: 24 for days. 1 where it isn't said. Fine as long as no price changes within them. */
-  readonly hoursPerRow?: number | undefined
+  /** Whole days in one row each, by their first hour, but for these: their rows come by the hour, because a price changes within them. The range goes from midnight to midnight. Undefined: everything by the hour. */
+  readonly byDayBut?: readonly number[] | undefined
 }
 
 /** One hour of one key on one priced endpoint (0: no endpoint of the price book matched). Counts are safe integers. */
 export interface MemberHour {
   readonly apiKeyId: number
-  /** The first one, where a row holds several. */
+  /** The day's first one, where a row holds a day. */
   readonly hour: number
   readonly apiEndpointId: number
   readonly count: number
@@ -64,6 +64,8 @@ export interface LedgerTotals {
   readonly errorCount: number
   /** Ascending by hour. */
   readonly hours: readonly HourTotals[]
+  /** Days, by their first hour, whose sums are not those of their hours: somebody else has changed the file. */
+  readonly wrongDays: readonly number[]
 }
 
 export interface Ledger {

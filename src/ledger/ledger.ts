@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { TollgateError } from '../domain/errors.ts'
-import { hourMs } from '../domain/window.ts'
+import { daysBetween, hourMs, hourOfDay, hoursPerDay } from '../domain/window.ts'
 import type { HourlyBatch } from '../hourly-log/port.ts'
 import { crashPoint } from '../platform/crash-points.ts'
 import { isDamage, isGivenUp, openDuckDb } from '../platform/duckdb.ts'
@@ -13,7 +13,7 @@ import type { AccountQuestion, LedgerAccount } from './account.ts'
 import { createAccountTables } from './account-sql.ts'
 import { applyStep, checkSnapshots, foldToContinue, loadFolds } from './folds.ts'
 import type { Fold } from './folds.ts'
-import { createLedger, hotTable, ledgerVersion, selectHourTotals, selectMember } from './ledger-sql.ts'
+import { createLedger, hotTable, ledgerVersion, selectHourTotals, selectMember, selectWrongDays } from './ledger-sql.ts'
 import type { HourTotals, Ledger, LedgerOptions, LedgerTotals, MemberHour, MemberHoursQuery } from './ledger-types.ts'
 import { memberHoursOf } from './member-hours.ts'
 
@@ -62,9 +62,12 @@ class DuckDbLedger implements Ledger {
 
   behind = (): readonly number[] => [...this.#behind]
 
-  memberHours = async ({ memberId, apiKeyId, fromHour, toHour, hoursPerRow = 1 }: MemberHoursQuery): Promise<MemberHour[]> => await this.#read(async (folds) => {
-    const statement = await this.#keep(selectMember(folds, { isOneKey: apiKeyId !== undefined, hoursPerRow, rowsMax: memberHoursMax + 1 }))
-    const rows = memberHoursOf(await statement.run([memberId, fromHour, toHour, ...(apiKeyId === undefined ? [] : [apiKeyId])]))
+  memberHours = async ({ memberId, apiKeyId, fromHour, toHour, byDayBut }: MemberHoursQuery): Promise<MemberHour[]> => await this.#read(async (folds) => {
+    if (byDayBut !== undefined && (hourOfDay(fromHour) !== 0 || hourOfDay(toHour) !== 0)) throw new RangeError(`not whole days: hours ${fromHour} to ${toHour}`)
+    const by = byDayBut === undefined ? 'hour' : byDayBut.length === 0 ? 'day' : 'day-and-hour'
+    const statement = await this.#keep(selectMember(folds, { isOneKey: apiKeyId !== undefined, by, rowsMax: memberHoursMax + 1 }))
+    const days = by === 'day-and-hour' ? [JSON.stringify(byDayBut?.map((hour) => daysBetween(0, hour)))] : []
+    const rows = memberHoursOf(await statement.run([memberId, fromHour, toHour, ...(apiKeyId === undefined ? [] : [apiKeyId]), ...days]))
     if (rows.length > memberHoursMax) throw new TollgateError('LIMIT_EXCEEDED', `more than ${memberHoursMax} hourly rows in one answer: ask for a shorter time or for one key`)
     return rows
   })
@@ -87,7 +90,8 @@ class DuckDbLedger implements Ledger {
 
   async #sumAll (folds: readonly number[]): Promise<LedgerTotals> {
     const positions = (await loadFolds(this.#store.reader)).filter(({ fold }) => folds.includes(fold)).map(({ partition, position }) => ({ partition, ...position }))
-    return { positions, ...sumHours(await this.#store.reader.rows<TotalRow>(selectHourTotals(folds))) }
+    const wrong = await this.#store.reader.rows<{ day: number }>(selectWrongDays(folds))
+    return { positions, wrongDays: wrong.map(({ day }) => day * hoursPerDay), ...sumHours(await this.#store.reader.rows<TotalRow>(selectHourTotals(folds))) }
   }
 
   /** Reads as of a moment at which every partition had been read to its end; undefined when this is none. */
@@ -182,7 +186,7 @@ class DuckDbLedger implements Ledger {
 
 interface TotalRow { readonly [column: string]: unknown, readonly hour: number, readonly rows: bigint, readonly count: bigint, readonly keyedCount: bigint, readonly units: bigint, readonly errorCount: bigint, readonly requestBytes: bigint, readonly responseBytes: bigint }
 
-function sumHours (rows: readonly TotalRow[]): Omit<LedgerTotals, 'positions'> {
+function sumHours (rows: readonly TotalRow[]): Omit<LedgerTotals, 'positions' | 'wrongDays'> {
   const hours = rows.map(({ hour, count, keyedCount, units, errorCount, requestBytes, responseBytes }): HourTotals => ({ hour, count: Number(count), keyedCount, units, errorCount: Number(errorCount), requestBytes, responseBytes }))
   const total = { rows: 0, count: 0, units: 0n, errorCount: 0, requestBytes: 0n, responseBytes: 0n }
   for (const [index, hour] of hours.entries()) {

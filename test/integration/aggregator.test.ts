@@ -202,12 +202,3 @@ test('a ledger of another history is filled again, and answers from the old one 
   assert.equal((await rig.ledger.totals()).count, 1)
   assert.deepEqual(await hours(rig), [])
 })
-
-test('hours added up in one row', async (t) => {
-  const rig = await openRig(t)
-  rig.log.openStream().append([0, 1, 23, 24, 25, 49].map((hour) => usageEvent({ requestTimeMs: testTimeMs + hour * 3_600_000, units: hour })))
-  await takeAll(rig.opened, rig.log)
-  await foldAll(rig.opened, rig.ledger)
-  const rows = await rig.ledger.memberHours({ memberId: 1, fromHour: testHour, toHour: testHour + 48, hoursPerRow: 24 })
-  assert.deepEqual(rows.map(({ hour, count, units }) => [hour - testHour, count, units]), [[0, 3, 24n], [24, 2, 49n]])
-})

@@ -39,7 +39,7 @@ test('ping answers pong to anybody, and nothing else does', async (t) => {
 test('a member sees their own charges and no other member\'s', async (t) => {
   const { member, asked } = await openTestBilling(t)
   assert.equal((await ask(member, chargeUrl, asMember(7))).status, 200)
-  assert.deepEqual(asked, [{ memberId: 7, apiKeyId: undefined, fromHour: parseDate('2026-01-14'), toHour: (parseDate('2026-01-16') as number) + 24 }])
+  assert.deepEqual(asked, [{ memberId: 7, apiKeyId: undefined, fromHour: parseDate('2026-01-14'), toHour: (parseDate('2026-01-16') as number) + 24, byDayBut: undefined }])
   for (const url of [chargeUrl, chargeUrl.replace('charge', 'charge/total'), '/api/usage/v1/members/7?from=2026-01-14&to=2026-01-14']) {
     const answer = await ask(member, url, asMember(8))
     assert.deepEqual([answer.status, answer.code], [401, 'M0001'])

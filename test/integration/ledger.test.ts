@@ -5,9 +5,16 @@ import { closeSync, cpSync, existsSync, globSync, openSync, readFileSync, rmSync
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { usageOf } from '../../src/billing/charge.ts'
+import { openBillingSource } from '../../src/billing/source.ts'
+import { openPriceBook } from '../../src/domain/price-book.ts'
+import type { PriceBook } from '../../src/domain/price-book.ts'
 import type { HourlyBatch } from '../../src/hourly-log/port.ts'
+import type { Ledger } from '../../src/ledger/ledger-types.ts'
+import { systemClock } from '../../src/platform/clock.ts'
 import { foldAll, openTestAggregator, openTestLedger, takeAll, temporaryFolder } from '../helpers/aggregator-rig.ts'
 import { MemoryUsageLog, testHour, usageEvent } from '../helpers/memory-usage-log.ts'
+import { seededRandom } from '../helpers/seeded-random.ts'
 
 const everything = { memberId: 1, fromHour: 0, toHour: 10_000_000 }
 const rowJson = (count: number, given = {}): string => JSON.stringify({ sourcePartition: 0, segment: 0, apiEndpointId: 5, memberId: 1, apiKeyId: 11, hour: testHour, count, units: count, requestBytes: 0, responseBytes: 0, errorCount: 0, revision: 1, ...given })
@@ -206,6 +213,61 @@ test('a snapshot that is missing or has changed is refused, and the bill stays a
   writeFileSync(snapshot, bytes)
   await foldAll(opened, fresh)
   assert.equal((await fresh.totals()).count, 7)
+})
+
+const midnight = Math.floor(testHour / 24) * 24
+const days = 4
+
+/** Rows of five hours a day and key, in closed segments and an open one of two partitions; the same hour is in several of them. */
+async function openMonth (t: TestContext): Promise<Ledger> {
+  const folder = temporaryFolder(t, 'days')
+  const ledger = await openTestLedger(folder)
+  t.after(() => ledger.close())
+  const random = seededRandom(11)
+  for (const partition of [0, 1]) {
+    const log = new MemoryUsageLog()
+    const opened = await openTestAggregator(path.join(folder, String(partition)), { segmentRowsMax: 60 })
+    t.after(() => { opened.close() })
+    const stream = log.openStream()
+    for (let round = 0; round < 4; round++) {
+      stream.append(Array.from({ length: 80 }, () => usageEvent({
+        apiKeyId: 11 + Math.floor(random() * 2), apiEndpointId: 1 + Math.floor(random() * 2), units: Math.floor(random() * 9), responseStatus: random() < 0.2 ? 404 : 200,
+        requestTimeMs: (midnight + Math.floor(random() * days * 24)) * 3_600_000
+      })))
+      await takeAll(opened, log)
+    }
+    await foldAll(opened, partition === 0 ? ledger : { ...ledger, position: () => ledger.position(1), apply: (batch) => ledger.apply({ ...batch, partition: 1 }) })
+  }
+  return ledger
+}
+
+const bookOf = (changes: readonly string[]): PriceBook => openPriceBook({
+  currency: 'KRW',
+  groups: [{ id: 1, name: 'g', prices: [{ cost: '0.37' }, ...changes.map((from, index) => ({ from, cost: `${index + 2}.000003` }))] }],
+  endpoints: [{ id: 1, method: 'GET', path: '/a', group: 1 }]
+})
+
+test('a bill made of days is the bill made of hours, also where a price changes at noon', async (t) => {
+  const ledger = await openMonth(t)
+  const at = (hour: number): string => new Date((midnight + hour) * 3_600_000).toISOString()
+  const range = { fromHour: midnight, toHour: midnight + days * 24 }
+  for (const changes of [[], [at(24)], [at(12)], [at(12), at(13), at(48), at(83)]]) {
+    const book = bookOf(changes)
+    const source = openBillingSource(ledger, book, systemClock)
+    for (const apiKeyId of [undefined, 12]) {
+      const byHour = await source.counted({ memberId: 1, apiKeyId, grain: 'hour', ...range })
+      const byDay = await source.counted({ memberId: 1, apiKeyId, grain: 'day', ...range })
+      assert.ok(byDay.rows.length < byHour.rows.length)
+      for (const by of ['day', 'key', 'endpoint'] as const) assert.deepEqual(usageOf(byDay, range, by, book), usageOf(byHour, range, by, book), `${by}, prices from ${changes.join(', ')}`)
+      // The same without the exception for days of a change is wrong: the rule is needed, and this test would see it missing.
+      if (changes.includes(at(12))) {
+        const rows = await ledger.memberHours({ memberId: 1, apiKeyId, byDayBut: [], ...range })
+        assert.notDeepEqual(usageOf({ ...byDay, rows }, range, 'day', book), usageOf(byHour, range, 'day', book))
+      }
+    }
+  }
+  await assert.rejects(ledger.memberHours({ memberId: 1, byDayBut: [], fromHour: midnight + 1, toHour: midnight + 24 }), RangeError)
+  assert.deepEqual((await ledger.totals()).wrongDays, [])
 })
 
 test('texts and numbers of any kind in a question are values, never SQL', async (t) => {

@@ -106,6 +106,7 @@ const edits: readonly (readonly [store: string, what: string, edit: (folder: str
   ['the ledger', 'one event doubled', async (folder) => { await query(ledgerFile(folder), `INSERT INTO cold_1 SELECT * FROM cold_1 WHERE hour = ${testHour} AND memberId = 2`) }, ['gateway-1 +0 difference']],
   ['the ledger', 'moved by an hour', async (folder) => { await query(ledgerFile(folder), `UPDATE cold_1 SET hour = hour + 2 WHERE hour = ${testHour} AND memberId = 2`) }, ['gateway-1 +0 difference', 'gateway-2 +2 difference']],
   ['the ledger', 'put to another key', async (folder) => { await query(ledgerFile(folder), `UPDATE cold_1 SET apiKeyId = 99 WHERE hour = ${testHour} AND memberId = 2`) }, ['gateway-1 +0 difference']],
+  ['the ledger', 'a day changed', async (folder) => { await query(ledgerFile(folder), 'UPDATE cold_days_1 SET count = count + 1 WHERE memberId = 2') }, ['gateway-1 +0 difference']],
   ['the gateway\'s account', 'one answer removed', async (folder) => { await query(databaseFile(folder), 'UPDATE hour_marks SET answered = answered - 1 WHERE gatewayId = \'gateway-2\'') }, ['gateway-2 +2 difference']],
   ['the gateway\'s account', 'one event more journaled', async (folder) => { await query(databaseFile(folder), 'UPDATE hour_marks SET journaled = journaled + 1, answered = answered + 1 WHERE gatewayId = \'gateway-2\'') }, ['gateway-2 +2 difference']]
 ]

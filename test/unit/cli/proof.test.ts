@@ -12,7 +12,7 @@ const hour = parseDate('2026-01-15') as number + 12
 const row = { gatewayId: 'demo', hour, answered: 5, recovered: 0, journaled: 5, countedOnly: 0, archived: 5, deadLettered: 0, voided: 0, billable: 4, notBillable: 1, ledgerCount: 4, status: 'open', problems: [] } as const
 const report: VerifyReport = { rows: [row], problems: [], unchecked: [], exitCode: 0 }
 const status: AggregatorStatus = { historyId: 'h', term: 1, revision: 9, gaps: [], archiveProblems: [], waitingEvents: 0, watermarks: [{ gatewayId: 'demo', watermarkMs: 1_000 }, { gatewayId: 'old', watermarkMs: null }] }
-const totals: LedgerTotals = { positions: [{ partition: 0, historyId: 'h', term: 1, revision: 9 }], rows: 0, count: 0, units: 0n, requestBytes: 0n, responseBytes: 0n, errorCount: 0, hours: [] }
+const totals: LedgerTotals = { positions: [{ partition: 0, historyId: 'h', term: 1, revision: 9 }], rows: 0, count: 0, units: 0n, requestBytes: 0n, responseBytes: 0n, errorCount: 0, hours: [], wrongDays: [] }
 
 function handlersWith (parts: Partial<ProofParts> & { readonly statuses?: readonly AggregatorStatus[] }): { readonly ask: (command: string, argument: unknown) => Promise<unknown>, readonly asked: unknown[] } {
   const asked: unknown[] = []
