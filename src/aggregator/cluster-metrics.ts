@@ -5,7 +5,7 @@ import type { openMetrics } from '../platform/metrics.ts'
 /** What is measured of a partition. */
 export interface MeasuredPartition {
   readonly state: string
-  readonly ownership: { readonly lag: number | undefined, readonly revision: number, readonly publishedRevision: number } | undefined
+  readonly ownership: { readonly lag: number | undefined, readonly readToMs: number, readonly revision: number, readonly publishedRevision: number } | undefined
 }
 
 export interface ClusterMetrics {
@@ -16,12 +16,13 @@ export interface ClusterMetrics {
   readonly publishSeconds: ReturnType<typeof histogram>
   readonly usageDeadLetters: ReturnType<typeof counter>
   readonly malformedHourly: ReturnType<typeof counter>
-  readonly measure: (partitions: readonly MeasuredPartition[]) => void
+  readonly measure: (partitions: readonly MeasuredPartition[], nowMs: number) => void
 }
 
 export function openClusterMetrics (registry: ReturnType<typeof openMetrics>): ClusterMetrics {
   const owned = gauge(registry, 'tollgate_aggregator_partitions')
   const lag = gauge(registry, 'tollgate_aggregator_lag_records')
+  const lagSeconds = gauge(registry, 'tollgate_aggregator_lag_seconds')
   const unpublished = gauge(registry, 'tollgate_aggregator_unpublished_revisions')
   return {
     takeOvers: counter(registry, 'tollgate_aggregator_take_overs_total'),
@@ -31,11 +32,16 @@ export function openClusterMetrics (registry: ReturnType<typeof openMetrics>): C
     publishSeconds: histogram(registry, 'tollgate_aggregator_publish_seconds'),
     usageDeadLetters: counter(registry, 'tollgate_usage_dead_letters_total'),
     malformedHourly: counter(registry, 'tollgate_aggregator_hourly_malformed_total'),
-    measure: (partitions) => {
+    measure: (partitions, nowMs) => {
       owned.reset()
       for (const { state } of partitions) owned.inc({ state })
       lag.set(partitions.reduce((sum, { ownership }) => sum + (ownership?.lag ?? 0), 0))
+      lagSeconds.set(Math.max(0, ...partitions.map(({ ownership }) => ownership === undefined ? 0 : lagMsOf(ownership, nowMs))) / 1000)
       unpublished.set(partitions.reduce((sum, { ownership }) => sum + (ownership === undefined ? 0 : ownership.revision - ownership.publishedRevision), 0))
     }
   }
+}
+
+function lagMsOf ({ lag = 0, readToMs }: NonNullable<MeasuredPartition['ownership']>, nowMs: number): number {
+  return lag === 0 || readToMs === 0 ? 0 : nowMs - readToMs
 }

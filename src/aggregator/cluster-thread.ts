@@ -71,7 +71,7 @@ async function start ({ options, log, clock }: ThreadContext<ClusterAggregatorOp
     health,
     metrics: async () => {
       metrics.measureAll(owners.owners().flatMap(({ ownership }) => ownership ?? []), clock.nowMs())
-      clusterMetrics.measure(owners.status())
+      clusterMetrics.measure(owners.status(), clock.nowMs())
       return await metricsJson(registry)
     },
     stop: async () => {

@@ -58,6 +58,8 @@ export interface OwnershipStatus {
   readonly archivedOffset: number
   /** Records of the usage log that wait; undefined before the first read. */
   readonly lag: number | undefined
+  /** When the last record that was read came to the usage log, milliseconds; 0 before the first. */
+  readonly readToMs: number
   readonly gaps: readonly { readonly streamId: string, readonly afterSeq: number, readonly reason: string }[]
   /** Events counted and not archived yet. */
   readonly waitingEvents: number
@@ -141,6 +143,7 @@ export class Ownership {
       appliedOffset: positions?.appliedOffset ?? 0,
       archivedOffset: positions?.archivedOffset ?? 0,
       lag: this.#usageLog.lag,
+      readToMs: this.#usageLog.readTo().timestampMs,
       gaps: aggregator.gaps,
       waitingEvents: aggregator.stagedEvents
     }

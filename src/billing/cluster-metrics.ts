@@ -26,6 +26,7 @@ export function clusterMetrics ({ isReady, steps, behind, missingSegments, malfo
     metricJson('tollgate_hourly_log_dead_letters_lost_total', [{ value: malformedLost }]),
     metricJson('tollgate_complete_before_timestamp_seconds', [{ value: hourStartMs(report.completeBeforeHour) / 1000 }]),
     metricJson('tollgate_completeness_holding_gateways', [{ value: gateways.size }]),
+    metricJson('tollgate_conservation_differences', [{ value: report.differences }]),
     metricJson('tollgate_gateway_clocks_ahead_total', [{ value: clocksAhead }])
   ]
 }

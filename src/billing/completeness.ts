@@ -19,6 +19,8 @@ export interface CompletenessReport {
   readonly completeBeforeHour: number
   /** Why the next hour isn't complete; empty while it is only too early. */
   readonly holds: readonly Hold[]
+  /** Hours of streams for which invariant 4 doesn't hold though everything of theirs is counted. */
+  readonly differences: number
 }
 
 export interface CompletenessParts {
@@ -35,7 +37,7 @@ export class Completeness {
   /** Hours below hold invariant 4, as far as anything has changed since. */
   #checkedBefore = 0
   #countedAgain = Infinity
-  #report: CompletenessReport = { completeBeforeHour: 0, holds: [] }
+  #report: CompletenessReport = { completeBeforeHour: 0, holds: [], differences: 0 }
 
   constructor (parts: CompletenessParts) { this.#parts = parts }
 
@@ -71,7 +73,11 @@ export class Completeness {
     this.#checkedBefore = broken.size > 0 ? next : Math.max(this.#checkedBefore, limit)
     const isOver = hourEndMs(next) + this.#parts.graceMs <= nowMs
     const late = isOver ? waiting.filter(({ countedMs }) => countedMs < hourEndMs(next)).map((stream) => lateness(stream)) : []
-    this.#report = { completeBeforeHour: next, holds: [...late, ...broken.get(next) ?? []].slice(0, holdsMax) }
+    this.#report = {
+      completeBeforeHour: next,
+      holds: [...late, ...broken.get(next) ?? []].slice(0, holdsMax),
+      differences: [...broken.values()].reduce((sum, holds) => sum + holds.length, 0)
+    }
     return this.#report
   }
 

@@ -1,5 +1,6 @@
 // The billing thread: follows the hourly log into the ledger, and answers what it holds.
 import { openPriceBook } from '../domain/price-book.ts'
+import { hourStartMs } from '../domain/window.ts'
 import { connectHourlyLog } from '../hourly-log/embedded.ts'
 import { followHourlyLog } from '../ledger/follow.ts'
 import { openLedger } from '../ledger/ledger.ts'
@@ -36,6 +37,8 @@ async function start ({ options, log, clock }: ThreadContext<BillingThreadOption
     const reasons = [...ledger.isReady() ? [] : ['the ledger is still reading the hourly counts'], ...problem === undefined ? [] : [`the ledger can't follow the hourly counts: ${problem}`]]
     return { isReady: reasons.length === 0, reasons }
   }
+  // While the ledger is still reading, no hour is known to be complete.
+  const completeBeforeMs = async (): Promise<number> => ledger.isReady() ? hourStartMs(await ledger.completeBeforeHour(clock.nowMs()).catch(() => 0)) : 0
   const listeners = await openListeners({ rules: options.rules, source, clock, log, metrics }).catch(async (error: unknown) => {
     await closeLedger()
     throw error
@@ -47,7 +50,8 @@ async function start ({ options, log, clock }: ThreadContext<BillingThreadOption
       return [
         ...await metricsJson(registry),
         metricJson('tollgate_ledger_current', [{ value: health().isReady ? 1 : 0 }]),
-        metricJson('tollgate_ledger_steps_total', [{ value: follower.steps() }])
+        metricJson('tollgate_ledger_steps_total', [{ value: follower.steps() }]),
+        metricJson('tollgate_complete_before_timestamp_seconds', [{ value: await completeBeforeMs() / 1000 }])
       ]
     },
     stop: async () => {

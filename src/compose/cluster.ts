@@ -36,6 +36,7 @@ import { openSqliteRegistry } from '../registry/sqlite.ts'
 import { startShipper } from '../shipper/start.ts'
 import { awaitPlausibleClock } from './clock-check.ts'
 import { fileRoutes } from './file-routes.ts'
+import { priceBookSource } from './price-book-source.ts'
 import { sourceOf, startProgram } from './program.ts'
 import type { Assembly, Program, ProgramOptions } from './program.ts'
 import { clusterAggregatorOptionsOf, clusterBillingOptionsOf, peerAddressesOf, shipperOptionsOf } from './cluster-options.ts'
@@ -49,7 +50,7 @@ export async function startCluster ({ config, priceBook }: LoadedConfig & { read
     const { log, parts, sources } = assembly
     const topics = await startTopicCheck(config, `${config.gatewayId}-topics`, log)
     parts.push({ name: 'topic check', stop: topics.stop })
-    sources.push(topics.source)
+    sources.push(topics.source, priceBookSource(() => priceBook))
     const handlers: Record<string, ControlHandlers[string]> = {}
     // Who receives is there before who sends, and is stopped after it.
     if (roles.includes('billing')) Object.assign(handlers, await addBilling(assembly, priceBook))

@@ -15,6 +15,7 @@ import { version } from '../platform/version.ts'
 import { openSqliteRegistry } from '../registry/sqlite.ts'
 import { awaitPlausibleClock } from './clock-check.ts'
 import { embeddedHandlers } from './handlers.ts'
+import { priceBookSource } from './price-book-source.ts'
 import { sourceOf, startProgram } from './program.ts'
 import type { Assembly, Part, Program, ProgramOptions } from './program.ts'
 import { aggregatorOptionsOf, billingOptionsOf, embeddedPartitions, gatewayRulesOf, journalOptionsOf, workersOf } from './thread-options.ts'
@@ -44,7 +45,7 @@ async function assemble ({ config, log, environment, onDeath, parts, sources }: 
   const gateway = await startGateway({ rules: gatewayRulesOf(config, priceBook), environment, journals: journal.workers, limiter: { kind: 'shared-memory', memory: createLimiterMemory({ keysMax: config.limiter.keysMax }) }, registry: { file: files.registry }, onDeath })
   parts.push({ name: 'gateway', stop: gateway.stop })
   for (const thread of [journal, aggregator, billing]) sources.push(sourceOf(thread))
-  sources.push({ name: 'gateway', health: gateway.health, metrics: gateway.metrics })
+  sources.push({ name: 'gateway', health: gateway.health, metrics: gateway.metrics }, priceBookSource(() => priceBook))
   log.info({ version, gateway: config.gateway.listen, billing: config.billing.listen, privateBilling: config.billing.privateListen, operator: config.operator.listen, state: config.state }, 'Tollgate serves')
   return embeddedHandlers({ config, registry, clock, journal, aggregator, billing })
 }

@@ -13,6 +13,7 @@ interface MetricDefinition {
 
 export const metricCatalogue = {
   tollgate_build_info: { type: 'gauge', help: 'Always 1; the labels say what runs', labels: ['version', 'node'] },
+  tollgate_price_book_info: { type: 'gauge', help: 'Always 1; the label is the digest of the price book in force, the same wherever the same prices are', labels: ['sha256'] },
 
   tollgate_gateway_answers_total: { type: 'counter', help: 'Answers that left whole, by route and class of status', labels: ['route', 'status'] },
   tollgate_gateway_refusals_total: { type: 'counter', help: 'Answers of the gateway\'s own, by error code', labels: ['code'] },
@@ -78,6 +79,7 @@ export const metricCatalogue = {
   tollgate_aggregator_segment_rows: { type: 'gauge', help: 'Hourly rows in the open segment' },
   tollgate_aggregator_partitions: { type: 'gauge', help: 'Partitions that this aggregator has been dealt, by what it does with them: fencing, reading, comparing, loading, owning, waiting (for an operator), pausing (before another try)', labels: ['state'] },
   tollgate_aggregator_lag_records: { type: 'gauge', help: 'Records of the usage log that wait to be counted' },
+  tollgate_aggregator_lag_seconds: { type: 'gauge', help: 'How long ago the last record that was read came to the usage log, of the partition furthest behind; 0 where no record waits' },
   tollgate_aggregator_unpublished_revisions: { type: 'gauge', help: 'Commits that the topic of hourly counts does not have yet' },
   tollgate_aggregator_take_overs_total: { type: 'counter', help: 'Partitions taken over, by whether the own file was kept, the topic loaded, a file recovered, or nothing was there: keep, load, recover, begin', labels: ['decision'] },
   tollgate_aggregator_take_over_seconds: { type: 'histogram', help: 'Take-overs, from fencing the former owner to the first transaction of our own', buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120] },
@@ -105,6 +107,7 @@ export const metricCatalogue = {
   tollgate_hourly_log_dead_letters_lost_total: { type: 'counter', help: 'Of them those that could not be put on the dead-letter topic' },
   tollgate_complete_before_timestamp_seconds: { type: 'gauge', help: 'Hours before it are complete, seconds since the epoch; 0 while none is' },
   tollgate_completeness_holding_gateways: { type: 'gauge', help: 'Gateways because of which the next hour is not complete' },
+  tollgate_conservation_differences: { type: 'gauge', help: 'Hours of gateways\' streams, all of them counted, for which answered + recovered = journaled + counted only = counted does not hold, and which no operator has acknowledged' },
   tollgate_gateway_clocks_ahead_total: { type: 'counter', help: 'Watermarks of gateways that were more than 2 s ahead of the broker\'s clock' }
 } as const satisfies Readonly<Record<string, MetricDefinition>>
 export type MetricName = keyof typeof metricCatalogue

@@ -75,7 +75,7 @@ test('what the hourly log says is on the bill, at both listeners and for the pro
   assert.deepEqual((await member.json() as { result: unknown }).result, { totalCount: 113, totalCost: 105, unpriced: 5 })
   await assert.rejects(billing.bill({ ...range, from: '2026-01-17' }), { code: 'M0002' })
   const names = (await billing.metrics()).map(({ name }) => name)
-  for (const name of ['tollgate_billing_answers_total', 'tollgate_billing_answer_seconds', 'tollgate_billing_questions_waiting', 'tollgate_ledger_current', 'tollgate_ledger_steps_total']) assert.ok(names.includes(name), name)
+  for (const name of ['tollgate_billing_answers_total', 'tollgate_billing_answer_seconds', 'tollgate_billing_questions_waiting', 'tollgate_ledger_current', 'tollgate_ledger_steps_total', 'tollgate_complete_before_timestamp_seconds']) assert.ok(names.includes(name), name)
   await billing.stop()
   await assert.rejects(fetch(urls.operator + totalUrl, asOperator))
 })

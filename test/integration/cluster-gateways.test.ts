@@ -58,6 +58,7 @@ test('an hour on a bill is complete when its gateways have passed it and all of 
   assert.deepEqual(await shown(), [[3, true]])
   const metrics = new Map((await billing.metrics()).map(({ name, values }) => [name, values[0]?.value]))
   assert.equal(metrics.get('tollgate_complete_before_timestamp_seconds'), hourStartMs(hour + 1) / 1000)
+  assert.equal(metrics.get('tollgate_conservation_differences'), 0)
   for (const name of ['tollgate_ledger_current', 'tollgate_ledger_steps_total', 'tollgate_ledger_behind_partitions', 'tollgate_ledger_missing_segments', 'tollgate_hourly_log_malformed_total', 'tollgate_hourly_log_dead_letters_lost_total', 'tollgate_completeness_holding_gateways', 'tollgate_gateway_clocks_ahead_total', 'tollgate_billing_answers_total']) assert.ok(metrics.has(name), name)
   const again = await start(t, world, 'two')
   await completeBefore(again.billing, hour + 1)

@@ -214,11 +214,13 @@ test('invariant 4 must hold, until an operator has accepted the hour', () => {
     world.say({ streamId: one, seq: 3, watermarkMs: over(4), hours: { 1: account } })
     world.count(one, 3, { 1: counted })
     assert.equal(world.at(over(3)), reason === undefined ? 4 : 1)
+    assert.equal(world.report().differences, reason === undefined ? 0 : 1)
     if (reason === undefined) continue
     assert.match(world.report().holds[0]?.reason ?? '', reason)
     world.accepted.add('gateway-1 1')
     world.completeness.checkAll()
     assert.equal(world.at(over(3)), 4)
+    assert.equal(world.report().differences, 0)
   }
 })
 
