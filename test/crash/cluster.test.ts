@@ -24,7 +24,7 @@ import type { SmallDisk } from '../helpers/small-disk.ts'
 import { seededRandom } from '../helpers/seeded-random.ts'
 import { startKafka } from '../services/kafka.ts'
 import { startRedis } from '../services/redis.ts'
-import { clockFileOf } from './cluster-fault.ts'
+import { clockFileOf, oneOf } from './cluster-fault.ts'
 import type { Fault, FaultContext } from './cluster-fault.ts'
 import { faults } from './cluster-faults.ts'
 
@@ -114,8 +114,8 @@ async function runFaults (context: FaultContext, clients: readonly RememberingCl
   const plan = planFaults(context)
   for (const [index, fault] of plan.entries()) {
     const before = clients.reduce((sum, { memories }) => sum + memories.length, 0)
-    const second = isLong && index % 2 === 1 ? plan[(index * 7) % plan.length] : undefined
-    const together = second === undefined || second.touches === fault.touches || [second, fault].some(({ touches }) => touches === 'alone') ? [fault] : [fault, second]
+    const partners = isLong && index % 2 === 1 && fault.touches !== 'alone' ? plan.filter(({ touches }) => touches !== 'alone' && touches !== fault.touches) : []
+    const together = partners.length === 0 ? [fault] : [fault, oneOf(context.random, partners)]
     await Promise.all(together.map(async (one) => {
       await one.run(context)
       run.byName.set(one.name, (run.byName.get(one.name) ?? 0) + 1)
