@@ -38,7 +38,7 @@ const [spec] = journal.workers
 if (spec === undefined) throw new Error('the journal has no worker')
 const side = openWorkerSide(spec, systemClock)
 const onError = (error: unknown): void => { throw error }
-const meter = new Meter(side, { gatewayId: config.gatewayId, partitions: spec.partitions, priceBook, onError })
+const meter = new Meter(side, { gatewayId: config.gatewayId, partitions: spec.partitions, onError })
 const workload = new Workload((memberId, apiKeyId) => ({
   claims: { memberId, apiKeyId, grade: gradeOf(apiKeyId), iatS: 0 },
   isOpaque: false,
@@ -57,7 +57,7 @@ for (let offered = 0; offered < events; offered++) {
     settled++
     account.over()
   })
-  account.record(workload.next(account.requestTimeMs, randomUUID()))
+  account.record({ ...workload.next(account.requestTimeMs, randomUUID()), priceBook })
   while (meter.waiting >= heldMax) await turn()
 }
 while (settled < events) await turn()

@@ -37,7 +37,7 @@ export class Workload {
     this.#callers = Array.from({ length: keys }, (_, index) => callerOf(1 + index % memberCount, 1 + index))
   }
 
-  next (requestTimeMs: number, traceId: string): Answer {
+  next (requestTimeMs: number, traceId: string): Omit<Answer, 'priceBook'> {
     const random = this.#random
     const pick = (count: number): number => Math.floor(random() * count)
     const number = this.#made++

@@ -10,55 +10,69 @@ const latencyBoundsMs = bucketsOf('tollgate_gateway_upstream_seconds').map((boun
 /** Why an answer did not reach its end. */
 export type CutReason = 'client' | 'upstream' | 'commit' | 'stop' | 'error'
 
+/** Routes and upstreams that a reload has removed and whose numbers are still shown; the oldest go first. */
+const formerNamesMax = 1_000
+
+/** Of one route: answers by class of status. */
+export class RouteCounts {
+  readonly answers = new Float64Array(statusClasses.length)
+
+  /** An answer that left whole. */
+  answered (status: number): void {
+    const at = Math.floor(status / 100) - 1
+    if (status >= 100 && status < 600) this.answers[at] = (this.answers[at] as number) + 1
+  }
+}
+
+/** Of one upstream, through all its servers. */
+export class UpstreamCounts {
+  readonly failures = new Map<UpstreamFailure | 'timeout', number>()
+  /** By bucket, the last one without bound. */
+  readonly latencies = new Float64Array(latencyBoundsMs.length + 1)
+  latencySumMs = 0
+  /** Requests that were sent again. */
+  retries = 0
+
+  failed (failure: UpstreamFailure | 'timeout'): void { add(this.failures, failure) }
+
+  /** From the request's start to the answer's head. */
+  answered (latencyMs: number): void {
+    let bucket = 0
+    while (bucket < latencyBoundsMs.length && latencyMs > (latencyBoundsMs[bucket] as number)) bucket++
+    this.latencies[bucket] = (this.latencies[bucket] as number) + 1
+    this.latencySumMs += latencyMs
+  }
+}
+
 export class Counters {
-  readonly #routeIds: readonly string[]
-  readonly #upstreamNames: readonly string[]
-  /** By route and class of status. */
-  readonly #answers: Float64Array
-  /** By upstream and bucket, the last one without bound. */
-  readonly #latencies: Float64Array
-  readonly #latencySumsMs: Float64Array
+  readonly #routes = new Map<string, RouteCounts>()
+  readonly #upstreams = new Map<string, UpstreamCounts>()
   readonly #refusals = new Map<GatewayErrorCode, number>()
   readonly #cuts = new Map<CutReason, number>()
-  readonly #failures = new Map<string, number>()
   /** Open now. */
   connections = 0
   connectionsRefused = 0
   broken = 0
   invalidUnits = 0
 
-  constructor (routeIds: readonly string[], upstreamNames: readonly string[]) {
-    this.#routeIds = routeIds
-    this.#upstreamNames = upstreamNames
-    this.#answers = new Float64Array(routeIds.length * statusClasses.length)
-    this.#latencies = new Float64Array(upstreamNames.length * (latencyBoundsMs.length + 1))
-    this.#latencySumsMs = new Float64Array(upstreamNames.length)
-  }
+  /** Of a route by its id: the same numbers for as long as the process runs, whatever is reloaded. New ones are shown once they are in use. */
+  route (id: string): RouteCounts { return this.#routes.get(id) ?? new RouteCounts() }
+  upstream (name: string): UpstreamCounts { return this.#upstreams.get(name) ?? new UpstreamCounts() }
 
-  /** An answer that left whole; of a route, or of none. */
-  answered (routeIndex: number, status: number): void {
-    const at = routeIndex * statusClasses.length + Math.floor(status / 100) - 1
-    if (routeIndex >= 0 && status >= 100 && status < 600) this.#answers[at] = (this.#answers[at] as number) + 1
+  /** What is in use from now on, by id and name. */
+  use (routes: ReadonlyMap<string, RouteCounts>, upstreams: ReadonlyMap<string, UpstreamCounts>): void {
+    use(this.#routes, routes)
+    use(this.#upstreams, upstreams)
   }
 
   refused (code: GatewayErrorCode): void { add(this.#refusals, code) }
   cut (reason: CutReason): void { add(this.#cuts, reason) }
-  failed (upstreamIndex: number, failure: UpstreamFailure | 'timeout'): void { add(this.#failures, `${upstreamIndex} ${failure}`) }
-
-  /** From the request's start to the answer's head. */
-  upstreamAnswered (upstreamIndex: number, latencyMs: number): void {
-    let bucket = 0
-    while (bucket < latencyBoundsMs.length && latencyMs > (latencyBoundsMs[bucket] as number)) bucket++
-    const at = upstreamIndex * (latencyBoundsMs.length + 1) + bucket
-    this.#latencies[at] = (this.#latencies[at] as number) + 1
-    this.#latencySumsMs[upstreamIndex] = (this.#latencySumsMs[upstreamIndex] as number) + latencyMs
-  }
 
   metrics (): MetricsJson {
-    const bucketCount = latencyBoundsMs.length + 1
+    const upstreams = [...this.#upstreams].map(([upstream, counts]) => ({ labels: { upstream }, counts }))
     return [
-      metricJson('tollgate_gateway_answers_total', this.#routeIds.flatMap((route, index) => statusClasses.map((status, statusIndex) => (
-        { labels: { route, status }, value: this.#answers[index * statusClasses.length + statusIndex] as number }
+      metricJson('tollgate_gateway_answers_total', [...this.#routes].flatMap(([route, { answers }]) => statusClasses.map((status, index) => (
+        { labels: { route, status }, value: answers[index] as number }
       )).filter(({ value }) => value > 0))),
       metricJson('tollgate_gateway_refusals_total', [...this.#refusals].map(([code, value]) => ({ labels: { code }, value }))),
       metricJson('tollgate_gateway_cut_answers_total', [...this.#cuts].map(([reason, value]) => ({ labels: { reason }, value }))),
@@ -66,17 +80,17 @@ export class Counters {
       metricJson('tollgate_gateway_connections_refused_total', [{ value: this.connectionsRefused }]),
       metricJson('tollgate_gateway_broken_requests_total', [{ value: this.broken }]),
       metricJson('tollgate_gateway_units_invalid_total', [{ value: this.invalidUnits }]),
-      metricJson('tollgate_gateway_upstream_failures_total', [...this.#failures].map(([key, value]) => {
-        const [index, failure] = key.split(' ') as [string, string]
-        return { labels: { upstream: this.#upstreamNames[Number(index)] ?? '', failure }, value }
-      })),
-      histogramJson('tollgate_gateway_upstream_seconds', this.#upstreamNames.map((upstream, index) => ({
-        labels: { upstream },
-        counts: [...this.#latencies.subarray(index * bucketCount, (index + 1) * bucketCount)],
-        sum: (this.#latencySumsMs[index] as number) / 1000
-      })))
+      metricJson('tollgate_gateway_upstream_failures_total', upstreams.flatMap(({ labels, counts }) => [...counts.failures].map(([failure, value]) => ({ labels: { ...labels, failure }, value })))),
+      metricJson('tollgate_gateway_upstream_retries_total', upstreams.map(({ labels, counts }) => ({ labels, value: counts.retries }))),
+      histogramJson('tollgate_gateway_upstream_seconds', upstreams.map(({ labels, counts }) => ({ labels, counts: [...counts.latencies], sum: counts.latencySumMs / 1000 })))
     ]
   }
+}
+
+function use<Counts> (all: Map<string, Counts>, used: ReadonlyMap<string, Counts>): void {
+  for (const [name, counts] of used) all.set(name, counts)
+  const former = [...all.keys()].filter((name) => !used.has(name))
+  for (const name of former.slice(0, Math.max(0, former.length - formerNamesMax))) all.delete(name)
 }
 
 function add<Key> (counts: Map<Key, number>, key: Key): void { counts.set(key, (counts.get(key) ?? 0) + 1) }

@@ -90,6 +90,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   /** @param isAllowed `false`: nothing is sent before `proceed` */
   forward (forwarding: Forwarding, isAllowed: boolean): void {
     this.#forwarding = forwarding
+    forwarding.via.users++
     this.#services.inFlight.add(this)
     this.#phase = isAllowed ? 'uploading' : 'limiting'
     if (forwarding.announcedBytes === 0) { this.#send(null); return }
@@ -134,13 +135,13 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     // A client that doesn't read is the server's to time out; the upstream is paused meanwhile.
     if (this.#phase === 'held' || this.#reply.isBlocked) return
     this.#call?.cancel('timeout')
-    this.#services.counters.failed(this.#upstreamIndex, 'timeout')
+    this.#forwarding?.via.counts.failed('timeout')
     this.#fail('G0009')
   }
 
   onHead (status: number, received: readonly string[]): void {
     this.#latencyMs = this.#services.clock.monotonicMs() - this.#startedMs
-    this.#services.counters.upstreamAnswered(this.#upstreamIndex, this.#latencyMs)
+    this.#forwarding?.via.counts.answered(this.#latencyMs)
     const head = readAnswerHead(received, { unitsHeader: this.#forwarding?.unitsHeader ?? '', isLimited: this.facts.rate !== undefined, hasCors: this.facts.route?.cors !== undefined })
     if (head === undefined) { this.#call?.cancel(); this.onFailure('invalid'); return }
     this.#phase = 'receiving'
@@ -159,13 +160,12 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   }
 
   onFailure (failure: UpstreamFailure): void {
-    this.#services.counters.failed(this.#upstreamIndex, failure)
+    this.#forwarding?.via.counts.failed(failure)
     if (failure === 'refused') this.#giveUp({ code: 'G0004', mustClose: true })
     else this.#fail('G0008')
   }
 
   onError (error: unknown): void { this.crash(error) }
-
   pauseUpstream (): void { this.#call?.pause() }
 
   resumeUpstream (): void {
@@ -176,25 +176,23 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   /** The relayed answer has left. */
   onDone (): void { this.#answered() }
 
-  get #upstreamIndex (): number { return this.#forwarding?.upstreamIndex ?? 0 }
-
   #send (body: Buffer | Readable | null): void {
     const forwarding = this.#forwarding
     if (this.#phase === 'limiting') this.#body = body
     if (forwarding === undefined || this.#phase !== 'uploading') return
     this.#phase = 'forwarded'
     this.#startedMs = this.#services.clock.monotonicMs()
-    this.#call = forwarding.upstream.forward({ method: this.facts.method, path: forwarding.path, headers: forwarding.headers, body, bodyBytes: Buffer.isBuffer(body) ? body.length : forwarding.announcedBytes }, this)
+    this.#call = forwarding.via.upstream.forward({ method: this.facts.method, path: forwarding.path, headers: forwarding.headers, body, bodyBytes: Buffer.isBuffer(body) ? body.length : forwarding.announcedBytes }, this)
     this.#waitForAnswer(forwarding)
   }
 
-  #waitForAnswer ({ upstream: { config } }: Forwarding): void {
+  #waitForAnswer ({ via: { upstream: { config } } }: Forwarding): void {
     const isSent = this.#upload === undefined || this.#upload.isComplete
     this.deadlineTick = this.#services.inFlight.tickAfter(isSent ? config.responseTimeoutMs : config.idleTimeoutMs)
   }
 
   #waitForBytes (): void {
-    if (this.#forwarding !== undefined) this.deadlineTick = this.#services.inFlight.tickAfter(this.#forwarding.upstream.config.idleTimeoutMs)
+    if (this.#forwarding !== undefined) this.deadlineTick = this.#services.inFlight.tickAfter(this.#forwarding.via.upstream.config.idleTimeoutMs)
   }
 
   /** No answer of the upstream, or not all of it. */
@@ -270,14 +268,17 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   #answered (): void {
     const { problem, status } = this.#reply
     if (problem !== undefined) this.#services.counters.refused(problem.code)
-    this.#services.counters.answered(this.facts.route?.index ?? -1, status)
+    this.facts.counts?.answered(status)
     this.#end()
   }
 
   #end (): void {
     if (this.#phase === 'over') return
     this.#phase = 'over'
-    if (this.#forwarding !== undefined) this.#services.inFlight.remove(this)
+    if (this.#forwarding !== undefined) {
+      this.#forwarding.via.users--
+      this.#services.inFlight.remove(this)
+    }
     this.#account?.over()
   }
 

@@ -2,8 +2,10 @@
 import type { GatewayErrorCode } from '../domain/errors.ts'
 import { unitsMax } from '../domain/usage-event.ts'
 import type { RouteConfig } from '../config/schema.ts'
+import type { PriceBook } from '../domain/price-book.ts'
 import type { Caller } from './authentication.ts'
 import { noHeaders } from './cors.ts'
+import type { RouteCounts, UpstreamCounts } from './counters.ts'
 import type { Answer } from './meter.ts'
 import type { RateState } from './rate-limits.ts'
 import type { Route } from './router.ts'
@@ -18,6 +20,10 @@ export class RequestFacts {
   /** As usage events may have it. */
   clientIp: string | undefined
   route: Route | undefined
+  /** Of the route. */
+  counts: RouteCounts | undefined
+  /** As it was when the request came. */
+  priceBook: PriceBook | undefined
   caller: Caller | undefined
   rate: RateState | undefined
   /** What its answer says of CORS. */
@@ -26,10 +32,17 @@ export class RequestFacts {
   get isHead (): boolean { return this.method === 'HEAD' }
 }
 
+/** An upstream under the rules that a request came under. */
+export interface UpstreamInUse {
+  readonly upstream: Upstream
+  readonly counts: UpstreamCounts
+  /** Requests that have called it or still may. */
+  users: number
+}
+
 /** The request as it goes on. */
 export interface Forwarding {
-  readonly upstreamIndex: number
-  readonly upstream: Upstream
+  readonly via: UpstreamInUse
   /** With the query. */
   readonly path: string
   readonly headers: readonly string[]
@@ -66,6 +79,7 @@ export function answerOf (facts: RequestFacts, outcome: Outcome): Answer {
     caller: facts.caller,
     traceId: facts.traceId,
     routeId: facts.route?.config.id ?? '',
+    priceBook: facts.priceBook,
     requestBytes: outcome.requestBytes,
     responseBytes: outcome.responseBytes,
     upstreamLatencyMs: outcome.upstreamLatencyMs,

@@ -2,14 +2,17 @@
 // contract: what comes before the route is never metered, and no upstream is called for what could not be recorded.
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js'
 import type { GatewayErrorCode } from '../domain/errors.ts'
+import type { PriceBook } from '../domain/price-book.ts'
 import { isPathPlain } from '../domain/route-pattern.ts'
 import type { Limiter, LimiterDecision } from '../limiter/port.ts'
 import type { Authenticator, Caller } from './authentication.ts'
 import { addressText } from './client-address.ts'
 import type { ClientAddresses } from './client-address.ts'
 import { noHeaders } from './cors.ts'
+import type { RouteCounts } from './counters.ts'
 import type { Exchange } from './exchange.ts'
 import { unitsHeaderOf } from './facts.ts'
+import type { UpstreamInUse } from './facts.ts'
 import { drainedBytesMax } from './options.ts'
 import type { Problem } from './problem.ts'
 import { retryAfterS } from './rate-limits.ts'
@@ -21,25 +24,25 @@ import type { Services } from './services.ts'
 import { traceIdOf } from './trace-id.ts'
 import { upstreamHeaders } from './upstream-headers.ts'
 import type { RequestOrigin } from './upstream-headers.ts'
-import type { Upstream } from './upstream.ts'
 
 export interface GatekeeperOptions {
   readonly services: Services
   readonly router: Router
-  /** By route: its upstream, and the place of that in the counters. */
-  readonly upstreams: readonly RouteUpstream[]
+  /** By route. */
+  readonly counts: readonly RouteCounts[]
+  /** By route. */
+  readonly upstreams: readonly UpstreamInUse[]
   /** By route. */
   readonly limits: readonly RouteLimits[]
   readonly authenticator: Authenticator
   readonly limiter: Pick<Limiter, 'take'>
   readonly addresses: ClientAddresses
+  readonly priceBook: PriceBook
   readonly inFlightMax: number
   /** Of routes that don't say their own. */
   readonly requestBytesMax: number
   readonly isTls: boolean
 }
-
-export interface RouteUpstream { readonly index: number, readonly upstream: Upstream }
 
 /** Not a failure of the caller's: it may come back at once. */
 const retrySoonS = 1
@@ -69,6 +72,8 @@ export class Gatekeeper {
     facts.traceId = traceIdOf(head.traceId, route?.config.trustTraceId === true)
     facts.route = route
     facts.cors = route?.cors?.headersFor(head.origin) ?? noHeaders
+    facts.counts = route === undefined ? undefined : this.#options.counts[route.index]
+    facts.priceBook = this.#options.priceBook
     if (isUpgradeAsked(head.upgrade)) exchange.refuse({ code: 'G0014', mustClose: true })
     else if (route === undefined) exchange.refuse(this.#withBody({ code: 'G0007' }))
     else if (route.cors !== undefined && this.#isPreflight) exchange.answer(204, route.cors.preflightHeadersFor(head.origin))
@@ -133,7 +138,7 @@ export class Gatekeeper {
   /** More at a time than this worker may hold; requests that the upstream's client has not let go of count too. */
   #crowdProblem (route: Route): Problem | undefined {
     const { services, inFlightMax, upstreams } = this.#options
-    const { upstream } = upstreams[route.index] as RouteUpstream
+    const { upstream } = upstreams[route.index] as UpstreamInUse
     if (services.inFlight.count < inFlightMax && upstream.openCalls() < inFlightMax) return undefined
     return { code: 'G0010', message: 'too many requests at a time', retryAfterS: retrySoonS }
   }
@@ -168,12 +173,11 @@ export class Gatekeeper {
   #forward (exchange: Exchange, route: Route, caller: Caller | undefined, isAllowed: boolean): void {
     const { upstreams, requestBytesMax } = this.#options
     const head = this.#head
-    const { index, upstream } = upstreams[route.index] as RouteUpstream
+    const via = upstreams[route.index] as UpstreamInUse
     exchange.forward({
-      upstreamIndex: index,
-      upstream,
+      via,
       path: upstreamPath(route, head.path, head.query),
-      headers: upstreamHeaders(head, route, upstream.config.forwardHost, this.#origin, caller, exchange.facts.traceId),
+      headers: upstreamHeaders(head, route, via.upstream.config.forwardHost, this.#origin, caller, exchange.facts.traceId),
       announcedBytes: head.isChunked ? -1 : Math.max(head.contentLength, 0),
       bodyBytesMax: route.config.requestBytesMax ?? requestBytesMax,
       unitsHeader: unitsHeaderOf(route.config)

@@ -43,6 +43,7 @@ export interface Answer {
   readonly caller: Caller | undefined
   readonly traceId: string
   readonly routeId: string
+  readonly priceBook: PriceBook | undefined
   readonly requestBytes: number
   readonly responseBytes: number
   /** Undefined: no upstream answered. */
@@ -56,7 +57,6 @@ export interface TicketHolder { readonly settled: (isFailed: boolean) => void }
 export interface MeterOptions {
   readonly gatewayId: string
   readonly partitions: number
-  readonly priceBook: PriceBook
   readonly onError: (error: unknown) => void
 }
 
@@ -95,7 +95,7 @@ export class Meter {
   /** Offers the event of an answer. `holder` hears of its ticket later. */
   record (answer: Answer, holder: TicketHolder, isRefusal: boolean): void {
     const { caller } = answer
-    const apiEndpointId = this.#options.priceBook.endpointOf(answer.method, answer.path, answer.requestTimeMs)
+    const apiEndpointId = answer.priceBook?.endpointOf(answer.method, answer.path, answer.requestTimeMs) ?? 0
     if (apiEndpointId === 0 && !isRefusal) this.unpriced++
     const event = {
       eventId: randomUUID(),

@@ -9,7 +9,7 @@ import type { Cors } from './cors.ts'
 
 export interface Route {
   readonly config: RouteConfig
-  /** Place in the configuration, for counters. */
+  /** Place in the configuration. */
   readonly index: number
   readonly rewrite: Rewrite | undefined
   readonly methods: ReadonlySet<string> | undefined

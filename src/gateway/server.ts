@@ -5,7 +5,7 @@ import uws from 'uWebSockets.js'
 import { sleepMs } from '../platform/clock.ts'
 import { TollgateError } from '../domain/errors.ts'
 import { Exchange } from './exchange.ts'
-import type { Gatekeeper } from './gatekeeper.ts'
+import type { RulesInForce } from './rules-in-force.ts'
 import type { Services } from './services.ts'
 
 export interface ServerOptions {
@@ -13,8 +13,6 @@ export interface ServerOptions {
   readonly port: number
   readonly tls: { readonly certificateFile: string, readonly keyFile: string } | undefined
   readonly stopTimeoutMs: number
-  /** A connection beyond it is closed at once. */
-  readonly connectionsMax: number
 }
 
 export interface Server {
@@ -29,7 +27,7 @@ const drainPollMs = 10
 const settleTimeoutMs = 5_000
 
 /** @throws TollgateError PORT_IN_USE; CONFIG_INVALID for a certificate that can't be used */
-export async function openServer (options: ServerOptions, services: Services, gatekeeper: Gatekeeper): Promise<Server> {
+export async function openServer (options: ServerOptions, services: Services, inForce: RulesInForce): Promise<Server> {
   const { tls } = options
   ;(uws as unknown as { _cfg: (key: string) => void })._cfg(withoutMark)
   const app = tls === undefined ? uws.App() : secureApp(tls)
@@ -38,12 +36,12 @@ export async function openServer (options: ServerOptions, services: Services, ga
     // The library's types say Number, the object.
     const isNew = Number(change) > 0
     counters.connections += isNew ? 1 : -1
-    if (!isNew || counters.connections <= options.connectionsMax) return
+    if (!isNew || counters.connections <= inForce.rules.gateway.connectionsMax) return
     counters.connectionsRefused++
     // Tells this filter of its end, too.
     response.close()
   })
-  app.any('/*', (response: HttpResponse, request: HttpRequest) => { take(response, request, services, gatekeeper) })
+  app.any('/*', (response: HttpResponse, request: HttpRequest) => { take(response, request, services, inForce) })
   const listening = await listen(app, options)
   return {
     stop: async () => {
@@ -63,10 +61,10 @@ function secureApp ({ certificateFile, keyFile }: NonNullable<ServerOptions['tls
   }
 }
 
-function take (response: HttpResponse, request: HttpRequest, services: Services, gatekeeper: Gatekeeper): void {
+function take (response: HttpResponse, request: HttpRequest, services: Services, inForce: RulesInForce): void {
   const exchange = new Exchange(services, response)
   try {
-    gatekeeper.admit(exchange, response, request)
+    inForce.gatekeeper.admit(exchange, response, request)
   } catch (error) {
     exchange.crash(error)
   }

@@ -3,6 +3,7 @@
 // nothing of it was sent, or its method may be repeated (RFC 9110, 9.2.2). Never one whose body is a stream: it is used up.
 import type { UpstreamConfig } from '../config/schema.ts'
 import type { Clock } from '../platform/clock.ts'
+import { UpstreamCounts } from './counters.ts'
 import { Target } from './target.ts'
 import type { CancelReason, Upstream, UpstreamCall, UpstreamFailure, UpstreamHandlers, UpstreamRequest } from './upstream.ts'
 
@@ -12,15 +13,15 @@ const repeatable: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRAC
 
 export class Targets implements Upstream {
   readonly config: UpstreamConfig
-  /** Requests that were sent again. */
-  retries = 0
+  readonly counts: UpstreamCounts
   readonly #targets: readonly Target[]
   #turn = 0
   #isClosed = false
 
   /** @param openOne opens the client of one server: `config.url` is its */
-  constructor (config: UpstreamConfig, openOne: (config: UpstreamConfig) => Upstream, clock: Clock) {
+  constructor (config: UpstreamConfig, openOne: (config: UpstreamConfig) => Upstream, clock: Clock, counts = new UpstreamCounts()) {
     this.config = config
+    this.counts = counts
     this.#targets = [config.url, ...config.otherUrls].map((url) => new Target(openOne({ ...config, url }), config, clock))
   }
 
@@ -121,7 +122,7 @@ class Attempt implements UpstreamCall, UpstreamHandlers {
     else target?.failed()
     if (this.#isAnswering || !this.#targets.mayRetry(failure, this.#request, this.#retries)) { this.#handlers.onFailure(failure); return }
     this.#retries++
-    this.#targets.retries++
+    this.#targets.counts.retries++
     this.send(this.#targets.choose(target), { ...this.#request, needsNewConnection: true })
   }
 

@@ -26,7 +26,7 @@ export interface BucketTripsOptions {
   readonly budgetMs: number
   readonly script: string
   /** The longest burst, as the script reads it. */
-  readonly longest: readonly [string, string]
+  readonly longest: () => readonly [string, string]
   readonly log: Logger
   /** Takes decided locally so far. */
   readonly takenLocally: () => number
@@ -189,6 +189,6 @@ export class BucketTrips {
   }
 
   #command (keys: readonly string[], values: readonly string[], verb: 'EVAL' | 'EVALSHA'): string[] {
-    return [verb, verb === 'EVAL' ? this.#options.script : this.#hash, String(keys.length), ...keys, ...this.#options.longest, ...values]
+    return [verb, verb === 'EVAL' ? this.#options.script : this.#hash, String(keys.length), ...keys, ...this.#options.longest(), ...values]
   }
 }

@@ -37,6 +37,8 @@ export interface RedisLimiterOptions {
 }
 
 export interface RedisLimiter extends Limiter {
+  /** Takes come with these limits too from now on. */
+  readonly use: (limits: readonly RateLimit[]) => void
   readonly isLocal: () => boolean
   readonly metrics: () => MetricsJson
 }
@@ -69,6 +71,9 @@ class LimiterOnRedis implements RedisLimiter {
   readonly #prices = new Map<RateLimit, Map<number, Price>>()
   readonly #nowNs: () => bigint
   readonly #failures = new Map<TripFailure | 'foreign', number>()
+  /** Of all bursts there have been: a bucket may still be as far ahead as a former one allowed. */
+  #longestNs = 0n
+  #longest = scriptTime(0n)
   #priceCount = 0
   #localCount = 0
   #redisCount = 0
@@ -76,16 +81,24 @@ class LimiterOnRedis implements RedisLimiter {
   constructor (options: RedisLimiterOptions) {
     this.#options = options
     this.#nowNs = options.nowNs ?? monotonicNs
-    const longestNs = options.limits.reduce((longest, limit) => { const { burstNs } = gcraLimitOf(limit); return burstNs > longest ? burstNs : longest }, 0n)
     this.#trips = new BucketTrips({
       redis: options.redis,
       budgetMs: options.budgetMs,
       script: options.script ?? gcraScript,
-      longest: scriptTime(longestNs),
+      longest: () => this.#longest,
       log: options.log,
       takenLocally: () => this.#localCount,
       onFailure: (failure) => { this.#count(failure) }
     })
+    this.use(options.limits)
+  }
+
+  use (limits: readonly RateLimit[]): void {
+    for (const limit of limits) {
+      const { burstNs } = gcraLimitOf(limit)
+      if (burstNs > this.#longestNs) this.#longestNs = burstNs
+    }
+    this.#longest = scriptTime(this.#longestNs)
   }
 
   begin (): Promise<void> { return this.#trips.begin() }

@@ -25,6 +25,7 @@ export const metricCatalogue = {
   tollgate_gateway_held_answers: { type: 'gauge', help: 'Usage events whose commit is waited for' },
   tollgate_gateway_upstream_seconds: { type: 'histogram', help: 'From the request\'s start to the head of the upstream\'s answer', labels: ['upstream'], buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] },
   tollgate_gateway_upstream_retries_total: { type: 'counter', help: 'Requests that were sent again after a server had failed them', labels: ['upstream'] },
+  tollgate_gateway_upstreams_retired: { type: 'gauge', help: 'Upstreams that a reload has replaced and that requests from before it still use' },
   tollgate_gateway_upstream_targets_out: { type: 'gauge', help: 'Workers that leave this server out because it failed', labels: ['upstream', 'target'] },
   tollgate_gateway_upstream_failures_total: { type: 'counter', help: 'Requests that an upstream did not answer: unreachable, reset, invalid, timeout', labels: ['upstream', 'failure'] },
   tollgate_gateway_token_cache_total: { type: 'counter', help: 'Tokens looked up in the cache of verified tokens, by result', labels: ['result'] },

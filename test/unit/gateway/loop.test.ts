@@ -140,15 +140,16 @@ test('a client that goes on sending although it is paused is given up before mem
 })
 
 test('counters as metrics', () => {
-  const counters = new Counters(['a', 'b'], ['main'])
-  counters.answered(1, 204)
-  counters.answered(1, 299)
-  counters.answered(-1, 404)
+  const counters = new Counters()
+  const [a, b, main] = [counters.route('a'), counters.route('b'), counters.upstream('main')]
+  counters.use(new Map([['a', a], ['b', b]]), new Map([['main', main]]))
+  b.answered(204)
+  b.answered(299)
   counters.refused('G0007')
   counters.cut('client')
-  counters.failed(0, 'reset')
-  counters.upstreamAnswered(0, 3)
-  counters.upstreamAnswered(0, 40_000)
+  main.failed('reset')
+  main.answered(3)
+  main.answered(40_000)
   const metrics = counters.metrics()
   const values = (name: string): readonly unknown[] => metrics.find((metric) => metric.name === name)?.values.map(({ labels, value }) => [labels, value]) ?? []
   assert.deepEqual(values('tollgate_gateway_answers_total'), [[{ route: 'b', status: '2xx' }, 2]])

@@ -36,12 +36,12 @@ const errors: unknown[] = []
 const priceBook = openPriceBook({ currency: 'KRW', groups: [{ id: 1, name: 'all', prices: [{ cost: '3' }] }], endpoints: [{ id: 11, group: 1, method: 'GET', path: '/a/{b}' }] })
 function open (): { readonly journal: FakeJournal, readonly meter: Meter } {
   const journal = new FakeJournal()
-  return { journal, meter: new Meter(journal, { gatewayId: 'gw', partitions: 8, priceBook, onError: (error) => { errors.push(error) } }) }
+  return { journal, meter: new Meter(journal, { gatewayId: 'gw', partitions: 8, onError: (error) => { errors.push(error) } }) }
 }
 
 const caller = { claims: { apiKeyId: 7, memberId: 3, grade: 'GRADE_FREE', iatS: 1 }, partition: 5 } as Caller
 function answer (more: Partial<Answer> = {}): Answer {
-  const facts = Object.assign(new RequestFacts(), { method: 'GET', path: '/a/1', traceId: 't', clientAgent: 'ua', clientIp: '1.2.3.4', caller })
+  const facts = Object.assign(new RequestFacts(), { method: 'GET', path: '/a/1', traceId: 't', clientAgent: 'ua', clientIp: '1.2.3.4', caller, priceBook })
   return { ...answerOf(facts, { requestTimeMs, responseTimeMs: requestTimeMs + 5, status: 200, errorCode: undefined, requestBytes: 1, responseBytes: 2, upstreamLatencyMs: 3.4, units: 1 }), routeId: 'r', ...more }
 }
 const holder = (settled: (isFailed: boolean) => void = () => {}): { readonly settled: (isFailed: boolean) => void } => ({ settled })

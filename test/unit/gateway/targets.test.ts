@@ -108,7 +108,7 @@ test('without a connection a request goes to another server, whatever its method
   fail()
   assert.deepEqual([sent.length, new Set(sent.map(({ server }) => server)).size, sent[1]?.request.body, told], [2, 2, Buffer.from('a'), []])
   succeed()
-  assert.deepEqual([told, targets.retries], [['head 200', 'end'], 1])
+  assert.deepEqual([told, targets.counts.retries], [['head 200', 'end'], 1])
   ask()
   fail()
   fail()
