@@ -76,7 +76,7 @@ async function askLedger (configFile: string, queries: number, steps: HourlyStep
   const { config, priceBook } = loadConfig({ file: configFile })
   const ledger = await openLedger({ ...billingOptionsOf(config, priceBook).ledger, log: openLogger({ level: 'warn', thread: 'bench' }) })
   const range = { fromHour: month.fromHour, toHour: month.fromHour + month.hours }
-  const source = openBillingSource(ledger, priceBook, systemClock)
+  const source = openBillingSource(ledger, () => priceBook, systemClock)
   const counted = (memberId: number, grain: 'hour' | 'day') => source.counted({ memberId, grain, ...range })
   try {
     return [

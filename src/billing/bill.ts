@@ -18,5 +18,6 @@ const billDaysMax = 3_660
 /** @throws TollgateError M0002, M0007, M0009 */
 export async function billOf (source: BillingSource, { memberId, apiKeyId, from, to, by }: BillQuestion): Promise<Usage> {
   const range = rangeOf({ from, to, daysMax: billDaysMax })
-  return usageOf(await source.counted({ memberId, apiKeyId, grain: grainOf(by), ...range }), range, by, source.book)
+  const counted = await source.counted({ memberId, apiKeyId, grain: grainOf(by), ...range })
+  return usageOf(counted, range, by, counted.book)
 }

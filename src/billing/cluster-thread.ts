@@ -1,6 +1,5 @@
 // The billing thread of a cluster: folds the hourly topic into the ledger, follows what the gateways say, and answers what
 // it holds. Any number of such servers run side by side, and each can be thrown away.
-import { openPriceBook } from '../domain/price-book.ts'
 import { runThread } from '../platform/thread.ts'
 import type { ThreadContext, ThreadService } from '../platform/thread.ts'
 import { metricsJson, openMetrics } from '../platform/metrics.ts'
@@ -12,15 +11,17 @@ import { clusterMetrics } from './cluster-metrics.ts'
 import type { ClusterBillingOptions } from './cluster-options.ts'
 import type { RetireQuestion } from './gateways.ts'
 import { openListeners } from './listeners.ts'
+import { openBillingRules } from './rules-in-force.ts'
 import { openBillingSource } from './source.ts'
 
 async function start ({ options, log, clock }: ThreadContext<ClusterBillingOptions>): Promise<ThreadService> {
   const billing = await openClusterBilling({ options, log, clock })
   const { ledger, completeness } = billing
-  const source = openBillingSource({ memberHours: ledger.memberHours, completeBeforeHour: async () => completeness.report.completeBeforeHour }, openPriceBook(options.rules.priceBook), clock)
+  const inForce = openBillingRules(options.rules, { clock, log })
+  const source = openBillingSource({ memberHours: ledger.memberHours, completeBeforeHour: async () => completeness.report.completeBeforeHour }, () => inForce.now().book, clock)
   const registry = openMetrics()
   const metrics = openBillingMetrics(registry)
-  const listeners = await openListeners({ rules: options.rules, source, clock, log, metrics }).catch(async (error: unknown) => {
+  const listeners = await openListeners({ rules: options.rules, inForce: inForce.now, source, log, metrics }).catch(async (error: unknown) => {
     await billing.close()
     throw error
   })
@@ -35,6 +36,7 @@ async function start ({ options, log, clock }: ThreadContext<ClusterBillingOptio
       await billing.close()
     },
     handlers: {
+      ...inForce.handlers,
       bill: async (question: BillQuestion) => await billOf(source, question),
       totals: async () => await ledger.totals(),
       verify: async (question: { readonly waitS: number }) => await billing.verify.verify(question),

@@ -12,7 +12,7 @@ import type { BillingSource } from './source.ts'
 export interface RouteParts {
   readonly source: BillingSource
   readonly guard: Guard
-  readonly rangeDaysMax: number
+  readonly rangeDaysMax: () => number
   /** `/api` or `/private`. */
   readonly prefix: string
   readonly security: string
@@ -35,24 +35,27 @@ export function addRoutes (app: FastifyInstance, { source, guard, rangeDaysMax, 
   }
   const countedFor = async (request: FastifyRequest, grain: 'hour' | 'day'): ReturnType<BillingSource['counted']> => {
     const { apiKeyId, startDate, endDate } = request.query as ChargeQuery
-    return await source.counted({ ...questionOf(request, apiKeyId), grain, ...rangeOf({ from: startDate, to: endDate, daysMax: rangeDaysMax }) })
+    return await source.counted({ ...questionOf(request, apiKeyId), grain, ...rangeOf({ from: startDate, to: endDate, daysMax: rangeDaysMax() }) })
   }
 
   app.get(`${aggregation}/ping`, { schema: { summary: 'Answers pong, to anybody.', produces: ['text/plain'], response: { 200: Type.String({ examples: ['pong'] }) } } }, async (_, reply) => {
     void reply.type('text/plain; charset=utf-8')
     return 'pong'
   })
-  app.get(`${aggregation}/member/:memberId/charge`, { onRequest, schema: described('Charges by key, day and hour, in whole units of the currency.', chargeQuery, chargeAnswer) }, async (request) =>
-    ({ success: true, result: chargeOf(await countedFor(request, 'hour'), source.book) }))
+  app.get(`${aggregation}/member/:memberId/charge`, { onRequest, schema: described('Charges by key, day and hour, in whole units of the currency.', chargeQuery, chargeAnswer) }, async (request) => {
+    const counted = await countedFor(request, 'hour')
+    return { success: true, result: chargeOf(counted, counted.book) }
+  })
   app.get(`${aggregation}/member/:memberId/charge/total`, { onRequest, schema: described('The sum of the charges.', chargeQuery, chargeTotalAnswer) }, async (request) => {
-    const { rows } = await countedFor(request, 'day')
+    const { rows, book } = await countedFor(request, 'day')
     const totalCount = rows.reduce((sum, row) => sum + row.count, 0)
-    return { success: true, result: { totalCount, totalCost: roundToWhole(rate(rows, source.book).totalMicros), unpriced: unpricedCount(rows, source.book) } }
+    return { success: true, result: { totalCount, totalCost: roundToWhole(rate(rows, book).totalMicros), unpriced: unpricedCount(rows, book) } }
   })
   app.get(`${prefix}/usage/v1/members/:memberId`, { onRequest, schema: described('Usage and exact cost by day, hour, key or endpoint.', usageQuery, usageAnswer) }, async (request) => {
     const { apiKeyId, from, to, by = 'day' } = request.query as UsageQuery
-    const range = rangeOf({ from, to, daysMax: rangeDaysMax })
-    return usageOf(await source.counted({ ...questionOf(request, apiKeyId), grain: grainOf(by), ...range }), range, by, source.book)
+    const range = rangeOf({ from, to, daysMax: rangeDaysMax() })
+    const counted = await source.counted({ ...questionOf(request, apiKeyId), grain: grainOf(by), ...range })
+    return usageOf(counted, range, by, counted.book)
   })
 }
 

@@ -9,9 +9,8 @@ import { openQueryGate } from './query-gate.ts'
 import type { Counted, HourRange } from './charge.ts'
 
 export interface BillingSource {
-  readonly book: PriceBook
-  /** @throws TollgateError M0007 for more rows than one answer may have, M0009 when it can't be answered now */
-  readonly counted: (question: Question) => Promise<Counted>
+  /** With the prices that were in force when it was asked: the rows are good for those alone. @throws TollgateError M0007 for more rows than one answer may have, M0009 when it can't be answered now */
+  readonly counted: (question: Question) => Promise<Counted & { readonly book: PriceBook }>
   /** Questions that wait for their turn. */
   readonly waiting: () => number
 }
@@ -26,16 +25,16 @@ export interface Question extends HourRange {
 const queriesRunningMax = 2
 const queriesWaitingMax = 64
 
-export function openBillingSource (ledger: Pick<Ledger, 'memberHours' | 'completeBeforeHour'>, book: PriceBook, clock: Clock): BillingSource {
+export function openBillingSource (ledger: Pick<Ledger, 'memberHours' | 'completeBeforeHour'>, bookInForce: () => PriceBook, clock: Clock): BillingSource {
   const gate = openQueryGate({ runningMax: queriesRunningMax, waitingMax: queriesWaitingMax })
   return {
-    book,
     waiting: () => gate.waiting(),
     counted: ({ memberId, apiKeyId, fromHour, toHour, grain }) => gate.pass(async () => {
+      const book = bookInForce()
       try {
         // Asked before the rows: an hour that is complete now has all its events in rows that are read later.
         const completeBeforeHour = await ledger.completeBeforeHour(clock.nowMs())
-        return { memberId, rows: await ledger.memberHours({ memberId, apiKeyId, fromHour, toHour, byDayBut: grain === 'day' ? priceChangeDays(book, { fromHour, toHour }) : undefined }), completeBeforeHour }
+        return { memberId, book, rows: await ledger.memberHours({ memberId, apiKeyId, fromHour, toHour, byDayBut: grain === 'day' ? priceChangeDays(book, { fromHour, toHour }) : undefined }), completeBeforeHour }
       } catch (error) {
         throw clientError(error)
       }

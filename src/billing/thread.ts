@@ -1,5 +1,4 @@
 // The billing thread: follows the hourly log into the ledger, and answers what it holds.
-import { openPriceBook } from '../domain/price-book.ts'
 import { hourStartMs } from '../domain/window.ts'
 import { connectHourlyLog } from '../hourly-log/embedded.ts'
 import { followHourlyLog } from '../ledger/follow.ts'
@@ -12,6 +11,7 @@ import type { BillQuestion } from './bill.ts'
 import { openBillingMetrics } from './billing-metrics.ts'
 import { openListeners } from './listeners.ts'
 import type { BillingThreadOptions } from './options.ts'
+import { openBillingRules } from './rules-in-force.ts'
 import { openBillingSource } from './source.ts'
 
 /** Changes that come faster are folded together. */
@@ -22,7 +22,8 @@ async function start ({ options, log, clock }: ThreadContext<BillingThreadOption
   const ledger = await openLedger({ ...options.ledger, log })
   const reader = connectHourlyLog(options.hourlyLogPort)
   const follower = followHourlyLog({ ledger, reader, partitions: options.partitions, log, intervalMs: followIntervalMs, retryMs: followRetryMs })
-  const source = openBillingSource(ledger, openPriceBook(options.rules.priceBook), clock)
+  const inForce = openBillingRules(options.rules, { clock, log })
+  const source = openBillingSource(ledger, () => inForce.now().book, clock)
   const registry = openMetrics()
   const metrics = openBillingMetrics(registry)
   const closeLedger = async (): Promise<void> => {
@@ -39,7 +40,7 @@ async function start ({ options, log, clock }: ThreadContext<BillingThreadOption
   }
   // While the ledger is still reading, no hour is known to be complete.
   const completeBeforeMs = async (): Promise<number> => ledger.isReady() ? hourStartMs(await ledger.completeBeforeHour(clock.nowMs()).catch(() => 0)) : 0
-  const listeners = await openListeners({ rules: options.rules, source, clock, log, metrics }).catch(async (error: unknown) => {
+  const listeners = await openListeners({ rules: options.rules, inForce: inForce.now, source, log, metrics }).catch(async (error: unknown) => {
     await closeLedger()
     throw error
   })
@@ -59,6 +60,7 @@ async function start ({ options, log, clock }: ThreadContext<BillingThreadOption
       await closeLedger()
     },
     handlers: {
+      ...inForce.handlers,
       bill: async (question: BillQuestion) => await billOf(source, question),
       totals: async () => await ledger.totals()
     }

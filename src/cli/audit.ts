@@ -11,14 +11,14 @@ import type { ControlHandlers } from './control-server.ts'
 export interface Actor {
   /** The name of a token, or `local` for whoever may open the state folder. */
   readonly who: string
-  /** An address, or `socket` or `command line`. */
+  /** An address, or `socket`, `command line` or `signal`. */
   readonly from: string
 }
 
 /** Commands that change nothing. */
 const reading: ReadonlySet<string> = new Set(['member.list', 'key.list', 'key.show', 'registry.export', 'bill', 'verify', 'gateway.list', 'aggregator.status'])
 /** Of a result: what says which thing was changed. Never a token. */
-const shownFields = ['memberId', 'apiKeyId', 'gatewayId', 'hour', 'added', 'same'] as const
+const shownFields = ['memberId', 'apiKeyId', 'gatewayId', 'hour', 'added', 'same', 'changed', 'needsRestart'] as const
 const argumentCharactersMax = 2_000
 /** A file that is longer gets the time into its name, and another one begins. None is ever removed. */
 const fileBytesMax = 16 * 2 ** 20

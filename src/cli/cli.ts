@@ -9,6 +9,7 @@ interface CommandEntry { readonly name: string, readonly summary: string, readon
 export const commands: readonly CommandEntry[] = [
   { name: 'run', summary: 'runs the gateway, the aggregator and billing', load: async () => (await import('./run.ts')).runCommand },
   { name: 'config', summary: 'checks and prints the configuration, prints its schema', load: loadConfigCommand },
+  { name: 'reload', summary: 'lets the running program read the configuration anew', load: async () => (await import('./reload.ts')).reloadCommand },
   { name: 'member', summary: 'members and their tokens for the billing server', load: async () => (await import('./member.ts')).memberCommand },
   { name: 'key', summary: 'API keys: create, list, show, revoke, rotate', load: async () => (await import('./key.ts')).keyCommand },
   { name: 'registry', summary: 'all members, keys and revocations as a file, and back', load: async () => (await import('./registry.ts')).registryCommand },

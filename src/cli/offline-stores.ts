@@ -29,7 +29,7 @@ const log = openLogger({ level: 'silent', thread: 'command' })
 export async function openOfflineBill (config: Config): Promise<OpenedHandlers> {
   const book = readBook(config)
   const { ledger, close } = await openStores(config)
-  const source = openBillingSource(ledger, book, systemClock)
+  const source = openBillingSource(ledger, () => book, systemClock)
   return { handlers: billHandlers((question) => billOf(source, question)), close }
 }
 

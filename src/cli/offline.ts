@@ -24,7 +24,7 @@ export async function openOffline (config: Config, command: string): Promise<Ope
 async function openRegistry (config: Config): Promise<OpenedHandlers> {
   const registry = await (config.redis === undefined ? openFile(config) : openRedis(config.redis))
   return {
-    handlers: registryHandlers({ registry, signing: config.auth.secrets[0], memberSecret: config.billing.memberSecret, clock: systemClock }),
+    handlers: registryHandlers({ registry, signing: () => config.auth.secrets[0], memberSecret: () => config.billing.memberSecret, clock: systemClock }),
     close: () => registry.close()
   }
 }

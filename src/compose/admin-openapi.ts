@@ -7,6 +7,7 @@ import type { AdminOperation } from './admin-operations.ts'
 type Schema = Readonly<Record<string, unknown>>
 
 const id = { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER } as const
+const texts = { type: 'array', items: { type: 'string' } } as const
 const instant = { type: 'string', format: 'date-time' } as const
 const object = (properties: Readonly<Record<string, Schema>>, optional: readonly string[] = []): Schema => ({ type: 'object', properties, required: Object.keys(properties).filter((name) => !optional.includes(name)), additionalProperties: false })
 
@@ -36,10 +37,17 @@ const described: Readonly<Record<string, { readonly summary: string, readonly fi
   'key.show': { summary: 'One key, never its token.', fields: {}, result: key },
   'key.revoke': { summary: 'Revokes a key for ever: every gateway refuses it within a second.', fields: {}, result: object({ apiKeyId: id, isKnown: { type: 'boolean' } }) },
   'key.rotate': { summary: 'A new token of the same type for a key; the old ones end after an overlap.', fields: { overlapMs: { ...id, minimum: 0, default: 86_400_000 } }, result: issuedKey },
+  reload: {
+    summary: 'Reads the configuration anew. What can\'t be used is refused as a whole, and nothing changes.', fields: {},
+    result: object({ changed: texts, needsRestart: { ...texts, description: 'Keys that differ and stay as they were until the program is started again.' }, warnings: texts })
+  },
   'gateway.list': { summary: 'The gateways of a cluster, as billing knows them.', fields: {}, result: { type: 'object' } }
 }
 
-const problem = object({ code: { type: 'string' }, message: { type: 'string' } })
+const text = { type: 'string' } as const
+/** Of a configuration. */
+const configProblem = object({ path: text, file: text, line: { type: 'integer' }, message: text, remedy: text }, ['file', 'line'])
+const problem = object({ code: text, message: text, problems: { type: 'array', items: configProblem, description: 'What is wrong with the configuration.' } }, ['problems'])
 const content = (schema: Schema): Schema => ({ 'application/json': { schema } })
 
 /** @throws Error for a command that isn't described */
@@ -55,12 +63,12 @@ export function adminOpenApi (operations: readonly AdminOperation[]): Schema {
     const body = method === 'POST' ? { requestBody: { required: about.required !== undefined, content: content({ type: 'object', properties: about.fields, required: about.required ?? [], additionalProperties: false }) } } : {}
     ;(paths[`/admin/v1${path}`] ??= {})[method.toLowerCase()] = {
       operationId: command, summary: about.summary, parameters, ...body,
-      responses: { [status]: { description: about.summary, content: content(about.result) }, default: { description: 'A refusal: 400, 401, 403, 404, 409, 503.', content: content(problem) } }
+      responses: { [status]: { description: about.summary, content: content(about.result) }, default: { description: 'A refusal: 400, 401, 403, 404, 409, 422, 503.', content: content(problem) } }
     }
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'Tollgate: members and keys', version: '1' },
+    info: { title: 'Tollgate: members, keys, reload', version: '1' },
     components: { securitySchemes: { admin: { type: 'http', scheme: 'bearer' } } },
     security: [{ admin: [] }],
     paths

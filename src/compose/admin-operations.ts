@@ -29,6 +29,7 @@ export const adminOperations: readonly AdminOperation[] = [
   { method: 'GET', path: '/keys/{id}', command: 'key.show', isChange: false, status: 200, fields: [], argument: ({ id }) => ({ apiKeyId: id }) },
   { method: 'POST', path: '/keys/{id}/revoke', command: 'key.revoke', isChange: true, status: 200, fields: [], argument: ({ id }) => ({ apiKeyId: id }) },
   { method: 'POST', path: '/keys/{id}/rotate', command: 'key.rotate', isChange: true, status: 200, fields: ['overlapMs'], argument: ({ id, body }) => ({ overlapMs: 86_400_000, ...body, apiKeyId: id }) },
+  { method: 'POST', path: '/reload', command: 'reload', isChange: true, status: 200, fields: [], argument: () => ({}) },
   { method: 'GET', path: '/gateways', command: 'gateway.list', isChange: false, status: 200, fields: [], argument: () => ({}) }
 ]
 

@@ -17,7 +17,8 @@ export interface Admin { readonly name: string, readonly token: string, readonly
 
 export interface AdminParts {
   readonly handlers: ControlHandlers
-  readonly admins: readonly Admin[]
+  /** As of the last reload. */
+  readonly admins: () => readonly Admin[]
   readonly audit: AuditLog
   readonly log: Logger
 }
@@ -25,12 +26,11 @@ export interface AdminParts {
 const bodyBytesMax = 64 * 1024
 const prefix = '/admin/v1'
 
-/** @returns nothing where nobody is an admin, or this process knows none of the commands */
 export function adminRoutes ({ handlers, admins, audit, log }: AdminParts): OperatorRoute[] {
   const operations = adminOperations.filter(({ command }) => Object.hasOwn(handlers, command))
-  if (admins.length === 0 || operations.length === 0) return []
   const ownerOf = openBearerTokens(admins)
   const answer = async (request: IncomingMessage, path: string): Promise<{ readonly status: number, readonly content: unknown }> => {
+    if (admins().length === 0) return refusal(404, 'COMMAND_UNKNOWN', 'there is no admin API here: operator.admins is empty')
     const admin = ownerOf(request)
     if (admin === undefined) return refusal(401, 'ADMIN_DENIED', 'one of operator.admins is needed as a bearer token')
     if (request.method === 'GET' && path === '/openapi.json') return { status: 200, content: adminOpenApi(operations) }
@@ -47,8 +47,8 @@ export function adminRoutes ({ handlers, admins, audit, log }: AdminParts): Oper
     answer: async (request, response, path) => {
       const { status, content } = await answer(request, path).catch((error: unknown) => {
         if (!isCatalogued(error)) log.error({ error, path }, 'an admin\'s request failed')
-        const { status, code, message } = problemOf(error, 'CONTROL_FAILED')
-        return refusal(status, code, message)
+        const { status, ...content } = problemOf(error, 'CONTROL_FAILED')
+        return { status, content }
       })
       send(request, response, status, content)
     }

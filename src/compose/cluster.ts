@@ -13,7 +13,7 @@ import { gatewayHandlers } from '../cli/handlers/gateway.ts'
 import { clusterProofHandlers } from '../cli/handlers/proof.ts'
 import { recoverHandlers } from '../cli/handlers/recover.ts'
 import { registryHandlers } from '../cli/handlers/registry.ts'
-import type { LoadedConfig } from '../config/load.ts'
+import type { LoadedProgram } from '../config/load.ts'
 import type { Role } from '../config/role.ts'
 import type { Config } from '../config/schema.ts'
 import type { PriceBook } from '../domain/price-book.ts'
@@ -36,21 +36,24 @@ import { openSqliteRegistry } from '../registry/sqlite.ts'
 import { startShipper } from '../shipper/start.ts'
 import { awaitPlausibleClock } from './clock-check.ts'
 import { fileRoutes } from './file-routes.ts'
+import { signingOf } from './handlers.ts'
 import { priceBookSource } from './price-book-source.ts'
 import { sourceOf, startProgram } from './program.ts'
 import type { Assembly, Program, ProgramOptions } from './program.ts'
 import { clusterAggregatorOptionsOf, clusterBillingOptionsOf, peerAddressesOf, shipperOptionsOf } from './cluster-options.ts'
 import { kafkaOptionsOf } from '../config/kafka-options.ts'
-import { gatewayRulesOf, journalOptionsOf, workersOf } from './thread-options.ts'
+import { threadReload } from './reload.ts'
+import { billingOptionsOf, gatewayRulesOf, journalOptionsOf, workersOf } from './thread-options.ts'
 import { startTopicCheck } from './topic-check.ts'
 
 /** @throws what a part can't start with, after everything started before it has stopped again */
-export async function startCluster ({ config, priceBook }: LoadedConfig & { readonly priceBook: PriceBook }, roles: readonly Role[], options: ProgramOptions): Promise<Program> {
-  return await startProgram(config, options, async (assembly) => {
-    const { log, parts, sources } = assembly
+export async function startCluster (loaded: LoadedProgram, roles: readonly Role[], options: ProgramOptions): Promise<Program> {
+  const { config, priceBook } = loaded
+  return await startProgram(loaded, options, async (assembly) => {
+    const { inForce, log, parts, sources } = assembly
     const topics = await startTopicCheck(config, `${config.gatewayId}-topics`, log)
     parts.push({ name: 'topic check', stop: topics.stop })
-    sources.push(topics.source, priceBookSource(() => priceBook))
+    sources.push(topics.source, priceBookSource(() => inForce().priceBook))
     const handlers: Record<string, ControlHandlers[string]> = {}
     // Who receives is there before who sends, and is stopped after it.
     if (roles.includes('billing')) Object.assign(handlers, await addBilling(assembly, priceBook))
@@ -61,21 +64,22 @@ export async function startCluster ({ config, priceBook }: LoadedConfig & { read
   })
 }
 
-async function addBilling ({ config, environment, onDeath, parts, sources }: Assembly, priceBook: PriceBook): Promise<ControlHandlers> {
+async function addBilling ({ config, environment, onDeath, parts, sources, reloads }: Assembly, priceBook: PriceBook): Promise<ControlHandlers> {
   const billing = await startClusterBilling({ environment, options: clusterBillingOptionsOf(config, priceBook), onDeath })
   parts.push(billing)
   sources.push(sourceOf(billing))
+  reloads.push(threadReload([billing], (rules) => billingOptionsOf(rules.config, rules.priceBook).rules))
   return { ...billHandlers(billing.bill), ...clusterProofHandlers(billing), ...gatewayHandlers(billing) }
 }
 
-async function addAggregator ({ config, environment, onDeath, parts, sources, routes, log }: Assembly): Promise<ControlHandlers> {
+async function addAggregator ({ config, inForce, environment, onDeath, parts, sources, routes, log }: Assembly): Promise<ControlHandlers> {
   const copyPort = startPeerCopies(config, { parts, sources, log })
   const aggregator = await startClusterAggregator({
     options: clusterAggregatorOptionsOf(config), kafka: kafkaOptionsOf(config, `${config.aggregator.name}-aggregator`), environment, onDeath, ...(copyPort === undefined ? {} : { copyPort })
   })
   parts.push(aggregator)
   sources.push(sourceOf(aggregator))
-  routes.push(...fileRoutes({ files: openFilesForOthers({ stateFolder: config.state, flush: aggregator.flush }), tokens: config.operator.tokens }))
+  routes.push(...fileRoutes({ files: openFilesForOthers({ stateFolder: config.state, flush: aggregator.flush }), tokens: () => inForce().config.operator.tokens }))
   return recoverHandlers(aggregator)
 }
 
@@ -99,7 +103,7 @@ function startPeerCopies (config: Config, { parts, sources, log }: Pick<Assembly
 }
 
 async function addGateway (assembly: Assembly, priceBook: PriceBook): Promise<ControlHandlers> {
-  const { config, log, environment, onDeath, parts, sources } = assembly
+  const { config, inForce, log, environment, onDeath, parts, sources, reloads } = assembly
   const clock = clockFrom(environment.clock)
   const keys = await openKeys(assembly)
   const journal = await startJournal({ journal: journalOptionsOf(config, config.usageLog.partitions), workers: workersOf(config), ringBytes: config.journal.ringBytes, environment, onDeath })
@@ -117,7 +121,8 @@ async function addGateway (assembly: Assembly, priceBook: PriceBook): Promise<Co
   const gateway = await startGateway({ rules: gatewayRulesOf(config, priceBook), environment, journals: journal.workers, limiter: keys.limiter, registry: keys.workersRegistry, onDeath })
   parts.push({ name: 'gateway', stop: gateway.stop })
   sources.push({ name: 'gateway', health: gateway.health, metrics: gateway.metrics })
-  return registryHandlers({ registry: keys.registry, signing: config.auth.secrets[0], memberSecret: config.billing.memberSecret, clock })
+  reloads.push(threadReload(gateway.threads, (rules) => gatewayRulesOf(rules.config, rules.priceBook)))
+  return registryHandlers({ registry: keys.registry, ...signingOf(inForce), clock })
 }
 
 interface Keys { readonly registry: Registry, readonly workersRegistry: RegistrySpec, readonly limiter: LimiterSpec }

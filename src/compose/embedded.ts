@@ -2,7 +2,7 @@
 // receives is there before who sends) and stopped in the order in which it flows.
 import { MessageChannel } from 'node:worker_threads'
 import type { ControlHandlers } from '../cli/control-server.ts'
-import type { LoadedConfig } from '../config/load.ts'
+import type { LoadedProgram } from '../config/load.ts'
 import type { PriceBook } from '../domain/price-book.ts'
 import { startAggregator } from '../aggregator/start.ts'
 import { startBilling } from '../billing/start.ts'
@@ -17,15 +17,16 @@ import { awaitPlausibleClock } from './clock-check.ts'
 import { embeddedHandlers } from './handlers.ts'
 import { priceBookSource } from './price-book-source.ts'
 import { sourceOf, startProgram } from './program.ts'
+import { threadReload } from './reload.ts'
 import type { Assembly, Part, Program, ProgramOptions } from './program.ts'
 import { aggregatorOptionsOf, billingOptionsOf, embeddedPartitions, gatewayRulesOf, journalOptionsOf, workersOf } from './thread-options.ts'
 
 /** @throws what a part can't start with, after everything started before it has stopped again */
-export async function startEmbedded ({ config, priceBook }: LoadedConfig & { readonly priceBook: PriceBook }, options: ProgramOptions): Promise<Program> {
-  return await startProgram(config, options, (assembly) => assemble(assembly, priceBook))
+export async function startEmbedded (loaded: LoadedProgram, options: ProgramOptions): Promise<Program> {
+  return await startProgram(loaded, options, (assembly) => assemble(assembly, loaded.priceBook))
 }
 
-async function assemble ({ config, log, environment, onDeath, parts, sources }: Assembly, priceBook: PriceBook): Promise<ControlHandlers> {
+async function assemble ({ config, inForce, log, environment, onDeath, parts, sources, reloads }: Assembly, priceBook: PriceBook): Promise<ControlHandlers> {
   const files = stateFiles(config.state)
   const clock = clockFrom(environment.clock)
   const registry = openSqliteRegistry({ file: files.registry, refusalFile: files.refusals, clock })
@@ -45,7 +46,9 @@ async function assemble ({ config, log, environment, onDeath, parts, sources }: 
   const gateway = await startGateway({ rules: gatewayRulesOf(config, priceBook), environment, journals: journal.workers, limiter: { kind: 'shared-memory', memory: createLimiterMemory({ keysMax: config.limiter.keysMax }) }, registry: { file: files.registry }, onDeath })
   parts.push({ name: 'gateway', stop: gateway.stop })
   for (const thread of [journal, aggregator, billing]) sources.push(sourceOf(thread))
-  sources.push({ name: 'gateway', health: gateway.health, metrics: gateway.metrics }, priceBookSource(() => priceBook))
+  sources.push({ name: 'gateway', health: gateway.health, metrics: gateway.metrics }, priceBookSource(() => inForce().priceBook))
   log.info({ version, gateway: config.gateway.listen, billing: config.billing.listen, privateBilling: config.billing.privateListen, operator: config.operator.listen, state: config.state }, 'Tollgate serves')
-  return embeddedHandlers({ config, registry, clock, journal, aggregator, billing })
+  // Who reads usage knows a price before who writes it, and a gateway knows a secret before anything is signed with it.
+  reloads.push(threadReload([billing], (rules) => billingOptionsOf(rules.config, rules.priceBook).rules), threadReload(gateway.threads, (rules) => gatewayRulesOf(rules.config, rules.priceBook)))
+  return embeddedHandlers({ inForce, registry, clock, journal, aggregator, billing })
 }

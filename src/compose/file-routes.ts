@@ -20,7 +20,7 @@ import { openBearerTokens } from './bearer-tokens.ts'
 
 export interface FileRouteParts {
   readonly files: FilesForOthers
-  readonly tokens: readonly { readonly name: string, readonly token: string }[]
+  readonly tokens: () => readonly { readonly name: string, readonly token: string }[]
 }
 
 const kinds: readonly FileKind[] = ['archive', 'segment', 'flush']

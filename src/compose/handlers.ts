@@ -5,13 +5,14 @@ import { billHandlers } from '../cli/handlers/bill.ts'
 import { proofHandlers } from '../cli/handlers/proof.ts'
 import type { ProofParts } from '../cli/handlers/proof.ts'
 import { registryHandlers } from '../cli/handlers/registry.ts'
-import type { Config } from '../config/schema.ts'
+import type { RegistryParts } from '../cli/handlers/registry.ts'
 import type { Clock } from '../platform/clock.ts'
 import type { ThreadHandle } from '../platform/thread.ts'
 import type { Registry } from '../registry/port.ts'
+import type { Rules } from './reload.ts'
 
 export interface RunningParts {
-  readonly config: Config
+  readonly inForce: () => Rules
   readonly registry: Registry
   readonly clock: Clock
   readonly journal: ThreadHandle
@@ -19,7 +20,7 @@ export interface RunningParts {
   readonly billing: BillingHandle
 }
 
-export function embeddedHandlers ({ config, registry, clock, journal, aggregator: { rpc }, billing }: RunningParts): ControlHandlers {
+export function embeddedHandlers ({ inForce, registry, clock, journal, aggregator: { rpc }, billing }: RunningParts): ControlHandlers {
   const aggregator: ProofParts['aggregator'] = {
     verify: (question) => rpc.ask('verify', question),
     acknowledge: (question) => rpc.ask('acknowledge', question),
@@ -27,8 +28,13 @@ export function embeddedHandlers ({ config, registry, clock, journal, aggregator
     status: () => rpc.ask('status')
   }
   return {
-    ...registryHandlers({ registry, signing: config.auth.secrets[0], memberSecret: config.billing.memberSecret, clock }),
+    ...registryHandlers({ registry, ...signingOf(inForce), clock }),
     ...billHandlers(billing.bill),
     ...proofHandlers({ aggregator, ledger: billing.totals, clock, askMarks: () => journal.rpc.ask('mark'), isCounting: true })
   }
+}
+
+/** What keys and member tokens are signed with, as of the last reload. */
+export function signingOf (inForce: () => Rules): Pick<RegistryParts, 'signing' | 'memberSecret'> {
+  return { signing: () => inForce().config.auth.secrets[0], memberSecret: () => inForce().config.billing.memberSecret }
 }

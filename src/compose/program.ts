@@ -4,6 +4,7 @@ import process from 'node:process'
 import { AuditLog } from '../cli/audit.ts'
 import { openControlServer } from '../cli/control-server.ts'
 import type { ControlHandlers } from '../cli/control-server.ts'
+import type { LoadedProgram } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { TollgateError } from '../domain/errors.ts'
 import { clockFrom } from '../platform/clock.ts'
@@ -19,6 +20,8 @@ import { lockState } from '../platform/state-lock.ts'
 import type { Health, MetricsJson, ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
 import { version } from '../platform/version.ts'
 import { adminRoutes } from './admin-routes.ts'
+import { openReloader } from './reload.ts'
+import type { ReloadPart, Reloader, Rules } from './reload.ts'
 
 export interface ProgramOptions {
   readonly clock: ClockSpec
@@ -29,6 +32,8 @@ export interface Program {
   readonly log: Logger
   /** What the control socket would answer. */
   readonly command: (name: string, argument: unknown) => Promise<unknown>
+  /** What a signal asks for: a reload that is written down as such. Never rejects: the log says what became of it. */
+  readonly reload: () => Promise<void>
   /** Drains and closes everything. */
   readonly stop: () => Promise<void>
   /** Resolves when a part has ended by itself: then the process must end. */
@@ -41,7 +46,10 @@ export interface Part { readonly name: string, readonly stop: () => Promise<void
 
 /** What a composition starts its parts with. */
 export interface Assembly {
+  /** As it was at the start: for what a reload doesn't change. */
   readonly config: Config
+  /** After the last reload. */
+  readonly inForce: () => Rules
   readonly log: Logger
   readonly environment: ThreadEnvironment
   readonly onDeath: (name: string, error: Error) => void
@@ -51,30 +59,38 @@ export interface Assembly {
   readonly sources: OperatorSource[]
   /** Answered by the operator listener beside health and metrics. */
   readonly routes: OperatorRoute[]
+  /** Told of a reload, in this order. */
+  readonly reloads: ReloadPart[]
 }
 
 /** @param assemble starts the parts; returns what the control socket answers. @throws what a part can't start with, after everything started before it has stopped again */
-export async function startProgram (config: Config, { clock, crashPoint }: ProgramOptions, assemble: (assembly: Assembly) => Promise<ControlHandlers>): Promise<Program> {
+export async function startProgram (loaded: LoadedProgram, { clock, crashPoint }: ProgramOptions, assemble: (assembly: Assembly) => Promise<ControlHandlers>): Promise<Program> {
+  const { config } = loaded
   const log = openLogger({ level: config.log.level, thread: 'main' })
+  const reloads: ReloadPart[] = []
+  const reloader = openReloader({ loaded, parts: reloads, log })
   let reportDeath: (death: Death) => void = () => {}
   const died = new Promise<Death>((resolve) => { reportDeath = resolve })
   const assembly: Assembly = {
     config,
+    inForce: reloader.inForce,
     log,
     environment: { logLevel: config.log.level, clock, crashPoint },
     onDeath: (name, error) => { reportDeath({ name, error }) },
     parts: [],
-    sources: [mainSource()],
-    routes: []
+    sources: [mainSource(reloader)],
+    routes: [],
+    reloads
   }
   const phase: { now: 'starting' | 'serving' | 'stopping' } = { now: 'starting' }
   try {
-    const handlers = await startParts(assembly, phase, assemble)
+    const { handlers, onSignal } = await startParts(assembly, { phase, reloader, assemble })
     phase.now = 'serving'
     return {
       log,
       died,
       command: async (name, argument) => await commandOf(handlers, name)(argument),
+      reload: async () => { await onSignal['reload']?.({}).catch((error: unknown) => { log.warn({ error }, 'a signal asked for a reload, and it was not made') }) },
       stop: async () => {
         phase.now = 'stopping'
         await stopParts(assembly)
@@ -86,20 +102,26 @@ export async function startProgram (config: Config, { clock, crashPoint }: Progr
   }
 }
 
-async function startParts (assembly: Assembly, phase: { readonly now: 'starting' | 'serving' | 'stopping' }, assemble: (assembly: Assembly) => Promise<ControlHandlers>): Promise<ControlHandlers> {
-  const { config, environment, log, parts, sources, routes } = assembly
+interface Starting {
+  readonly phase: { readonly now: 'starting' | 'serving' | 'stopping' }
+  readonly reloader: Reloader
+  readonly assemble: (assembly: Assembly) => Promise<ControlHandlers>
+}
+
+async function startParts (assembly: Assembly, { phase, reloader, assemble }: Starting): Promise<{ readonly handlers: ControlHandlers, readonly onSignal: ControlHandlers }> {
+  const { config, inForce, environment, log, parts, sources, routes } = assembly
   const lock = lockState(config.state)
   parts.push({ name: 'state lock', stop: lock.release })
   const { listen } = config.operator
   const operator = await listening(listen, openOperatorListener({ ...listen, sources: () => sources, routes: () => routes, phase: () => phase.now, log }))
   parts.push({ name: 'operator listener', stop: () => { operator.close(); operator.closeAllConnections() } })
-  const handlers = await assemble(assembly)
+  const handlers: ControlHandlers = { ...await assemble(assembly), reload: () => reloader.reload() }
   const files = stateFiles(config.state)
   const audit = new AuditLog(files.audit, clockFrom(environment.clock))
-  routes.push(...adminRoutes({ handlers, admins: config.operator.admins, audit, log }))
+  routes.push(...adminRoutes({ handlers, admins: () => inForce().config.operator.admins, audit, log }))
   const control = await openControlServer({ socketFile: files.controlSocket, handlers: audit.watch(handlers, { who: 'local', from: 'socket' }), log })
   parts.push({ name: 'control socket', stop: control.close })
-  return handlers
+  return { handlers, onSignal: audit.watch(handlers, { who: 'local', from: 'signal' }) }
 }
 
 /** Last started, first stopped. */
@@ -121,11 +143,11 @@ function commandOf (handlers: ControlHandlers, name: string): ControlHandlers[st
   return handler
 }
 
-function mainSource (): OperatorSource {
+function mainSource (reloader: Reloader): OperatorSource {
   const metrics = openMetrics()
   gauge(metrics, 'tollgate_build_info').set({ version, node: process.version }, 1)
   const health: Health = { isReady: true, reasons: [] }
-  return { name: 'main', health: async () => health, metrics: async (): Promise<readonly MetricsJson[]> => [await metricsJson(metrics)] }
+  return { name: 'main', health: async () => health, metrics: async (): Promise<readonly MetricsJson[]> => [await metricsJson(metrics), reloader.metrics()] }
 }
 
 async function listening<Listener> ({ host, port }: { readonly host: string, readonly port: number }, opening: Promise<Listener>): Promise<Listener> {

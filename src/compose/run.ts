@@ -12,10 +12,16 @@ const flushMsMax = 30_000
 
 /** Resolves with an exit code only when the program can't start; a running one ends by signal. @throws ConfigError, TollgateError */
 export async function runProgram ({ configFile, roles }: { readonly configFile: string, readonly roles: readonly Role[] }): Promise<number> {
+  // Before anything else: without a listener the signal ends the process. One that comes while the program starts waits.
+  let reload = (): void => { isReloadWanted = true }
+  let isReloadWanted = false
+  process.on('SIGHUP', () => { reload() })
   const loaded = loadConfig({ file: configFile, roles })
   const options: ProgramOptions = { clock: { kind: 'system' }, crashPoint: crashPointFrom() }
   const program = loaded.config.kafka === undefined ? await startEmbedded(loaded, options) : await startCluster(loaded, roles, options)
   for (const warning of loaded.warnings) program.log.warn({ configFile }, warning)
+  reload = () => { void program.reload() }
+  if (isReloadWanted) reload()
   shutDownOnSignals({ log: program.log, drain: program.stop, deadlineMs: loaded.config.gateway.stopTimeoutMs + flushMsMax })
   const { name, error } = await program.died
   program.log.fatal({ thread: name, error }, 'a part of the program ended by itself: the process ends, nothing answered is lost, and a supervisor should start it again')

@@ -45,19 +45,34 @@ export interface LoadedConfig {
   readonly autos: readonly AutoSetting[]
 }
 
-/** For a program that serves. @throws ConfigError with all problems, the price book's included */
-export function loadConfig (options: LoadOptions): LoadedConfig & { readonly priceBook: PriceBook } {
+/** For a program that serves. */
+export interface LoadedProgram extends LoadedConfig {
+  readonly priceBook: PriceBook
+  /** Reads the file anew, for the machine as it was the first time: what `auto` stood for, it stands for again. @throws ConfigError */
+  readonly again: () => LoadedProgram
+}
+
+/** @throws ConfigError with all problems, the price book's included */
+export function loadConfig (options: LoadOptions): LoadedProgram {
   const loading = startLoading(options, options.roles ?? allRoles)
   const { priceBookFile } = loading
   const read = priceBookFile === undefined ? undefined : readPriceBookFile(priceBookFile, shownAs(priceBookFile))
   if (read !== undefined && 'problems' in read) loading.problems.push(...read.problems)
   const loaded = finishLoading(loading)
-  return { ...loaded, priceBook: (read as { readonly book: PriceBook }).book }
+  const { machine } = loading
+  return { ...loaded, priceBook: (read as { readonly book: PriceBook }).book, again: () => loadConfig({ ...options, ...(machine === undefined ? {} : { machine }) }) }
 }
 
 /** For a command: no role's settings are needed, and a broken price book stops nobody from revoking a key. @throws ConfigError */
 export function loadCommandConfig (options: Omit<LoadOptions, 'roles'>): LoadedConfig {
   return finishLoading(startLoading(options, []))
+}
+
+/** Where the program that uses this file keeps its state, whatever else is wrong with the file. @throws ConfigError when not even that can be read */
+export function loadStateFolder (options: Pick<LoadOptions, 'file' | 'env'>): string {
+  const { state, problems } = startLoading(options, [])
+  if (state === undefined) throw new ConfigError(problems.slice(0, problemsMax))
+  return state
 }
 
 /** The configuration file when none is named on the command line. */
@@ -81,6 +96,9 @@ interface Loading {
   /** Known even when other settings have problems, so that the price book's are told with them. */
   priceBookFile: string | undefined
   autos: readonly AutoSetting[]
+  machine?: Machine
+  /** The state folder as the file has it, also when other settings have problems. */
+  state?: string
 }
 
 function startLoading (options: LoadOptions, roles: readonly Role[]): Loading {
@@ -119,6 +137,7 @@ function startLoading (options: LoadOptions, roles: readonly Role[]): Loading {
   })
   for (const at of inlineSecrets) if (sourceOf(at, sources) === undefined) loading.warnings.push(`${pathText(at)} stands in the configuration file: put it into a file of mode 0600 and name that (${pathText(at)}File)`)
   loading.priceBookFile = (draft as Config).billing.priceBookFile
+  if (!loading.unsound.includes('state') && !loading.unsound.includes('')) loading.state = (draft as Config).state
   // Where the file as a whole is something else, nothing more can be said about it.
   if (!loading.unsound.includes('')) checkWhole(draft as Config, { options, roles, loading, report })
   return loading
@@ -134,6 +153,7 @@ function checkWhole (draft: Config, { options, roles, loading, report }: { reado
   checkRoutes(config, checked)
   checkRelations(config, { roles, machine, checked })
   loading.config = config
+  loading.machine = machine
   loading.autos = autos
 }
 

@@ -1,5 +1,6 @@
 // docs/configuration.md, written from the schema; a test compares the two.
 import { reservedVariables } from './environment.ts'
+import { reloadedKeys } from './reload.ts'
 import { configSetting } from './schema.ts'
 import type { Setting } from './setting.ts'
 import { formatSize } from './size-text.ts'
@@ -21,6 +22,7 @@ This page is written from the schema by \`tollgate config schema --markdown\`; \
 - A secret stands in a file that others can't read (mode 0600, or 0640 for a group; a file that is open to all is refused): \`secretFile: api.secret\`. One that stands in the configuration file itself is taken with a warning.
 - An environment variable overrides a key: \`TOLLGATE_GATEWAY__LISTEN__PORT=9000\` is \`gateway.listen.port\`. Two underscores go down a level; a capital in a key is an underscore before it (\`IN_FLIGHT_MAX\`); lists count from 0
   (\`TOLLGATE_AUTH__SECRETS__0__SECRET_FILE\`), entries of a map have their name (\`TOLLGATE_GATEWAY__UPSTREAMS__MAIN__URL\`). Lists and maps as a whole are given as YAML. An override wins over the file, also over a secret given the other way in the same place.
+- A running program takes these keys, with all below them and with what their files hold, at \`tollgate reload\`: ${reloadedKeys.map((key) => `\`${key}\``).join(', ')}. All others are read at the start ([admin.md](admin.md)).
 `
 
 export function configMarkdown (): string {

@@ -59,6 +59,7 @@ export const operatorErrors = {
   LEDGER_BEHIND: 'wait until the ledger has read the hourly counts for the first time after its start',
   ADMIN_DENIED: 'send one of `operator.admins` as a bearer token; changes need one with the role write',
   ARGUMENT_INVALID: 'correct the command; `tollgate COMMAND --help` shows its options',
+  NOT_RUNNING: 'start the program: it reads the configuration then; `--config` must name its file',
   ROLE_NEEDED: 'ask where the role runs that knows it: members and keys at a gateway, bills, `verify` and `gateway` at a billing server, `recover` at an aggregator; `--config` must name that process\'s configuration',
   COMMAND_UNKNOWN: '`tollgate --help` shows the commands; a running program of another version may know others',
   CONTROL_FAILED: 'look at the log of the running program',

@@ -3,10 +3,17 @@
 import { billingErrors, gatewayErrors, remedyOf } from '../domain/errors.ts'
 import type { ErrorCode, OperatorErrorCode } from '../domain/errors.ts'
 
-export interface HttpProblem { readonly status: number, readonly code: ErrorCode, readonly message: string }
+export interface HttpProblem {
+  readonly status: number
+  readonly code: ErrorCode
+  readonly message: string
+  /** Of a configuration: each with its place. */
+  readonly problems?: readonly unknown[]
+}
 
 const operatorStatus: Partial<Readonly<Record<OperatorErrorCode, number>>> = {
   ADMIN_DENIED: 403,
+  CONFIG_INVALID: 422,
   ARGUMENT_INVALID: 400,
   LIMIT_EXCEEDED: 400,
   COMMAND_UNKNOWN: 404,
@@ -34,6 +41,9 @@ export function isCatalogued (error: unknown): error is Error & { readonly code:
 
 /** @param fallback what an error is called that isn't in the catalogue */
 export function problemOf (error: unknown, fallback: ErrorCode): HttpProblem {
-  if (isCatalogued(error)) return { status: httpStatusOf(error.code), code: error.code, message: error.message }
+  if (isCatalogued(error)) {
+    const { problems } = error as { readonly problems?: unknown }
+    return { status: httpStatusOf(error.code), code: error.code, message: error.message, ...(Array.isArray(problems) ? { problems } : {}) }
+  }
   return { status: httpStatusOf(fallback), code: fallback, message: fallback in billingErrors ? billingErrors[fallback as keyof typeof billingErrors].message : 'internal error' }
 }

@@ -63,8 +63,8 @@ export async function openTestBilling (t: TestContext, options: { readonly metri
       billing.asked.push(query)
       return memberHours.filter(({ apiKeyId, hour }) => query.memberId === 7 && (query.apiKeyId ?? apiKeyId) === apiKeyId && hour >= query.fromHour && hour < query.toHour)
     }
-  }, book, clock)
-  const parts = { source, rangeDaysMax: 60, listen: { host: '127.0.0.1', port: 0 }, log, metrics }
+  }, () => book, clock)
+  const parts = { source, rangeDaysMax: () => 60, listen: { host: '127.0.0.1', port: 0 }, log, metrics }
   const member = await buildListener({ ...parts, name: 'member', prefix: '/api', security: 'memberToken', guard: memberGuard(options.memberSecret, clock) })
   const operator = await buildListener({ ...parts, name: 'private', prefix: '/private', security: 'operatorToken', guard: operatorGuard([{ name: 'other', token: 'another-operator-token-of-enough-characters' }, { name: 'test', token: operatorToken }], () => {}) })
   t.after(async () => { await member.close(); await operator.close() })

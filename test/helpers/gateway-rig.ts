@@ -10,7 +10,7 @@ import type { GatewayConfig, RouteConfig, UpstreamConfig } from '../../src/confi
 import { signApiKeyToken } from '../../src/domain/api-key.ts'
 import type { ApiKeyClaims } from '../../src/domain/api-key.ts'
 import { eventBytesMax } from '../../src/domain/usage-event.ts'
-import type { LimiterSpec } from '../../src/gateway/options.ts'
+import type { GatewayRules, LimiterSpec } from '../../src/gateway/options.ts'
 import { startGateway } from '../../src/gateway/start.ts'
 import type { GatewayHandle } from '../../src/gateway/start.ts'
 import { AnsweredReader, createAnsweredMemory } from '../../src/journal/answered.ts'
@@ -155,6 +155,10 @@ export interface Rig {
   readonly upstream: UpstreamSample
   readonly journal: HandJournal
   readonly gateway: GatewayHandle
+  /** As at the start. */
+  readonly rules: GatewayRules
+  /** Two steps, as the program makes them: prepared everywhere, then in force everywhere. */
+  readonly reload: (rules: GatewayRules) => Promise<void>
   readonly registry: Registry
   readonly registryFile: string
   readonly token: (claims?: Partial<ApiKeyClaims>) => string
@@ -185,27 +189,28 @@ export async function startRig (t: Pick<TestContext, 'after'>, options: RigOptio
     await registry.close()
     rmSync(folder, { recursive: true, force: true })
   })
-  const gateway = await startGateway({
-    rules: {
-      gatewayId: 'rig',
-      gateway: {
-        listen: { host: '127.0.0.1', port: 0 },
-        workers: options.workers ?? 1,
-        routes: (options.routes ?? [{ id: 'api', path: '/api/**' }, { id: 'open', path: '/open/**', isPublic: true }]).map((route) => ({ ...routeDefaults, ...route })),
-        upstreams: { main: { url: upstream.url, otherUrls: [], failuresMax: 3, outMs: 5000, retriesMax: 1, connectTimeoutMs: 2000, responseTimeoutMs: 10_000, idleTimeoutMs: 10_000, keepAliveMs: 4000, connectionsMax: 256, forwardHost: false, ...options.upstream } },
-        requestBytesMax: 10 * 1024 * 1024,
-        headerBytesMax: 16 * 1024,
-        connectionsMax: 20_000,
-        inFlightMax: 4096,
-        stopTimeoutMs: 2000,
-        trustedProxies: [],
-        clientIp: 'full',
-        ...options.gateway
-      },
-      authentication: { secrets: [rigSecret], tokenCacheMax: 1000, unknownKeys: options.unknownKeys ?? 'accept' },
-      grades: { GRADE_FREE: plenty, GRADE_CLASSIC: plenty, GRADE_PREMIUM: plenty, ...options.grades },
-      priceBook: { currency: 'KRW', groups: [{ id: 1, name: 'all', prices: [{ cost: '3' }] }], endpoints: [{ id: 11, group: 1, method: 'GET', path: '/api/things/{thing}' }] }
+  const rules: GatewayRules = {
+    gatewayId: 'rig',
+    gateway: {
+      listen: { host: '127.0.0.1', port: 0 },
+      workers: options.workers ?? 1,
+      routes: (options.routes ?? [{ id: 'api', path: '/api/**' }, { id: 'open', path: '/open/**', isPublic: true }]).map((route) => ({ ...routeDefaults, ...route })),
+      upstreams: { main: { url: upstream.url, otherUrls: [], failuresMax: 3, outMs: 5000, retriesMax: 1, connectTimeoutMs: 2000, responseTimeoutMs: 10_000, idleTimeoutMs: 10_000, keepAliveMs: 4000, connectionsMax: 256, forwardHost: false, ...options.upstream } },
+      requestBytesMax: 10 * 1024 * 1024,
+      headerBytesMax: 16 * 1024,
+      connectionsMax: 20_000,
+      inFlightMax: 4096,
+      stopTimeoutMs: 2000,
+      trustedProxies: [],
+      clientIp: 'full',
+      ...options.gateway
     },
+    authentication: { secrets: [rigSecret], tokenCacheMax: 1000, unknownKeys: options.unknownKeys ?? 'accept' },
+    grades: { GRADE_FREE: plenty, GRADE_CLASSIC: plenty, GRADE_PREMIUM: plenty, ...options.grades },
+    priceBook: { currency: 'KRW', groups: [{ id: 1, name: 'all', prices: [{ cost: '3' }] }], endpoints: [{ id: 11, group: 1, method: 'GET', path: '/api/things/{thing}' }] }
+  }
+  const gateway = await startGateway({
+    rules,
     environment: { logLevel: 'error', clock: { kind: 'system' }, crashPoint: undefined },
     journals: journal.specs,
     limiter: options.limiter ?? { kind: 'shared-memory', memory: createLimiterMemory({ keysMax: 1000 }) },
@@ -215,7 +220,12 @@ export async function startRig (t: Pick<TestContext, 'after'>, options: RigOptio
   if (options.isByHand !== true) journal.run()
   opened.push(gateway)
   const token = (claims: Partial<ApiKeyClaims> = {}): string => signApiKeyToken({ apiKeyId: 7, memberId: 3, grade: 'GRADE_FREE', iatS: Math.floor(Date.now() / 1000) - 10, ...claims }, rigSecret)
-  return { port: gateway.port, upstream, journal, gateway, registry, registryFile, token, deaths }
+  const askAll = async (method: string, argument?: unknown): Promise<void> => { await Promise.all(gateway.threads.map(({ rpc }) => rpc.ask(method, argument))) }
+  const reload = async (next: GatewayRules): Promise<void> => {
+    await askAll('prepare', next)
+    await askAll('commit')
+  }
+  return { port: gateway.port, upstream, journal, gateway, rules, reload, registry, registryFile, token, deaths }
 }
 
 export function hourNow (): number { return Math.floor(Date.now() / hourMs) }

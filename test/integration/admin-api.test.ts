@@ -30,8 +30,8 @@ async function open (t: TestContext) {
   const auditFile = path.join(folder, 'state', 'audit.ndjson')
   const registry = openSqliteRegistry({ file: path.join(folder, 'registry.sqlite'), refusalFile: path.join(folder, 'revocations.ndjson'), clock: systemClock })
   const routes = adminRoutes({
-    handlers: registryHandlers({ registry, signing, memberSecret: 'a-member-secret-with-enough-characters', clock: systemClock }),
-    admins: [{ name: 'support', token: reader, role: 'read' }, { name: 'sign-up', token: writer, role: 'write' }], audit: new AuditLog(auditFile, systemClock), log
+    handlers: { ...registryHandlers({ registry, signing: () => signing, memberSecret: () => 'a-member-secret-with-enough-characters', clock: systemClock }), reload: async () => ({ changed: [], needsRestart: [], warnings: [] }) },
+    admins: () => [{ name: 'support', token: reader, role: 'read' }, { name: 'sign-up', token: writer, role: 'write' }], audit: new AuditLog(auditFile, systemClock), log
   })
   const server = await openOperatorListener({ host: '127.0.0.1', port: 0, sources: () => [], routes: () => routes, phase: () => 'serving', log })
   t.after(async () => {

@@ -49,7 +49,7 @@ async function openRunning (t: TestContext, cli: CliFolder): Promise<void> {
   const lock = lockState(cli.state)
   const registry = openSqliteRegistry({ file: files.registry, refusalFile: files.refusals, clock: systemClock })
   t.after(async () => { await registry.close(); lock.release() })
-  await openServer(t, files.controlSocket, registryHandlers({ registry, signing: { kid: 'one', secret: apiSecret }, memberSecret, clock: systemClock }))
+  await openServer(t, files.controlSocket, registryHandlers({ registry, signing: () => ({ kid: 'one', secret: apiSecret }), memberSecret: () => memberSecret, clock: systemClock }))
 }
 
 test('a command is answered, errors keep their codes, unknown commands are named', async (t) => {

@@ -253,7 +253,7 @@ test('a bill made of days is the bill made of hours, also where a price changes 
   const range = { fromHour: midnight, toHour: midnight + days * 24 }
   for (const changes of [[], [at(24)], [at(12)], [at(12), at(13), at(48), at(83)]]) {
     const book = bookOf(changes)
-    const source = openBillingSource(ledger, book, systemClock)
+    const source = openBillingSource(ledger, () => book, systemClock)
     for (const apiKeyId of [undefined, 12]) {
       const byHour = await source.counted({ memberId: 1, apiKeyId, grain: 'hour', ...range })
       const byDay = await source.counted({ memberId: 1, apiKeyId, grain: 'day', ...range })

@@ -18,9 +18,9 @@ import { HandlerArgument, needed } from './argument.ts'
 export interface RegistryParts {
   readonly registry: Registry
   /** Signs API keys; undefined where the configuration has none. */
-  readonly signing: TokenSecret | undefined
+  readonly signing: () => TokenSecret | undefined
   /** Signs member tokens. */
-  readonly memberSecret: string | undefined
+  readonly memberSecret: () => string | undefined
   readonly clock: Clock
 }
 
@@ -126,7 +126,8 @@ function signedTokenOf ({ apiKeyId, memberId, grade, expiresAtMs }: ApiKey, issu
   }, signing)
 }
 
-async function issueMemberToken ({ registry, memberSecret, clock }: RegistryParts, given: HandlerArgument): Promise<MemberToken> {
+async function issueMemberToken ({ registry, memberSecret: secretInForce, clock }: RegistryParts, given: HandlerArgument): Promise<MemberToken> {
+  const memberSecret = secretInForce()
   if (memberSecret === undefined) throw new TollgateError('CONFIG_INVALID', 'billing.memberSecret is not configured, so no member token can be signed')
   const memberId = needed('memberId', given.integer('memberId'))
   const iatS = Math.floor(clock.nowMs() / 1000)
@@ -136,7 +137,8 @@ async function issueMemberToken ({ registry, memberSecret, clock }: RegistryPart
   return { memberId, expiresAt: formatTimeMs(expS * 1000), isKnown: member?.memberId === memberId, token: signMemberToken({ memberId, iatS, expS }, { secret: memberSecret }) }
 }
 
-function signingOf ({ signing }: RegistryParts): TokenSecret {
+function signingOf (parts: RegistryParts): TokenSecret {
+  const signing = parts.signing()
   if (signing === undefined) throw new TollgateError('CONFIG_INVALID', 'auth.secrets is empty, so no API key can be signed; an opaque one needs no secret')
   return signing
 }
