@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { signApiKeyToken } from '../../src/domain/api-key.ts'
 import { openEchoUpstream } from '../helpers/echo-upstream.ts'
 import { eventually } from '../helpers/eventually.ts'
@@ -67,7 +68,7 @@ test('by command, by request and by signal: what took effect, what waits for a r
   appendFileSync(path.join(files.folder, 'prices.yaml'), '  - { id: 13, group: 1, method: DELETE, path: "/api/things/{thing}" }\n')
   program.process.kill('SIGHUP')
   await eventually('the signal is heeded', async () => (await reloads(running))['applied'] === 4)
-  assert.deepEqual(logged(running).filter(({ changed }) => changed !== undefined).at(-1)?.['changed'], ['gateway.routes', 'operator.admins', 'billing.priceBookFile'])
+  await eventually('the log says what took effect', () => isDeepStrictEqual(logged(running).findLast(({ changed }) => changed !== undefined)?.['changed'], ['gateway.routes', 'operator.admins', 'billing.priceBookFile']))
   assert.equal(await statusOf(running, '/new/s200'), 404)
   assert.equal((await post(running, 'a-reading-token-of-more-than-32-characters')).status, 403)
 
@@ -106,7 +107,7 @@ test('a file that can\'t be used changes nothing, and every mistake is told', as
     assert.deepEqual([status, content['code']], [422, 'CONFIG_INVALID'], what)
     assert.match(String(content['message']), where, what)
     assert.ok((content['problems'] as Record<string, unknown>[]).every(({ message, remedy }) => typeof message === 'string' && typeof remedy === 'string'), what)
-    assert.deepEqual(logged(running).filter(({ problems }) => problems !== undefined).at(-1)?.['problems'], content['problems'], what)
+    await eventually(`${what} is in the log`, () => isDeepStrictEqual(logged(running).findLast(({ problems }) => problems !== undefined)?.['problems'], content['problems']))
     assert.deepEqual(await reloads(running), { applied: 0, refused: index + 1, failed: 0 }, what)
     assert.deepEqual([await statusOf(running, '/closed/s200'), await statusOf(running, '/open/s200'), await statusOf(running, '/api/things/s200', key)], [404, 200, 200], what)
     // As it was.

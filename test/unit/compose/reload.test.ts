@@ -10,7 +10,7 @@ import { openLogger } from '../../../src/platform/logger.ts'
 import { machine, openConfigFolder, soundConfig, soundPrices } from '../../helpers/config-folder.ts'
 import type { ConfigFolder } from '../../helpers/config-folder.ts'
 
-interface Open { readonly folder: ConfigFolder, readonly reloader: Reloader, readonly said: string[], failing: { prepare: unknown } }
+interface Open { readonly folder: ConfigFolder, readonly reloader: Reloader, readonly said: string[], failing: { prepare: Error | undefined } }
 
 function open (t: TestContext): Open {
   const folder = openConfigFolder(t)
