@@ -5,7 +5,7 @@ interface Definition { readonly type: string, readonly help: string, readonly la
 
 /** First words of a name behind `tollgate_`, and what stands over their table. */
 const sections: readonly (readonly [heading: string, words: readonly string[]])[] = [
-  ['Program', ['build', 'price']],
+  ['Program', ['build', 'price', 'reloads', 'certificate']],
   ['Gateway', ['gateway']],
   ['Limits', ['limiter']],
   ['Registry of members and keys', ['registry']],
