@@ -51,6 +51,7 @@ export function readBatch (buffer: Buffer, position: number, { batch, fromOffset
   const count = whole.readInt32BE(57)
   const plain = unpacked(whole.subarray(batchHeadBytes), attributes & 0x07, batch)
   const cursor = new VarintCursor(plain, 0)
+  const memory = new TextMemory(plain)
   try {
     for (let i = 0; i < count; i++) {
       const bytes = cursor.next()
@@ -58,7 +59,7 @@ export function readBatch (buffer: Buffer, position: number, { batch, fromOffset
       cursor.position++
       const timestampDelta = cursor.next()
       const offset = batch.baseOffset + cursor.next()
-      if (offset >= fromOffset) into.push(new Record(cursor, offset, isAppendTime ? maxTimestampMs : baseTimestampMs + timestampDelta))
+      if (offset >= fromOffset) into.push(new Record(cursor, memory, offset, isAppendTime ? maxTimestampMs : baseTimestampMs + timestampDelta))
       cursor.position = end
     }
   } catch (error) {
@@ -73,11 +74,13 @@ class Record implements RecordIn {
   readonly timestampMs: number
   readonly value: Buffer | undefined
   readonly #buffer: Buffer
+  readonly #memory: TextMemory
   readonly #keyStart: number
   readonly #keyBytes: number
   readonly #headersStart: number
 
-  constructor (cursor: VarintCursor, offset: number, timestampMs: number) {
+  constructor (cursor: VarintCursor, memory: TextMemory, offset: number, timestampMs: number) {
+    this.#memory = memory
     this.offset = offset
     this.timestampMs = timestampMs
     this.#buffer = cursor.buffer
@@ -95,15 +98,46 @@ class Record implements RecordIn {
   get headers (): ReadonlyMap<string, string> {
     const headers = new Map<string, string>()
     const cursor = new VarintCursor(this.#buffer, this.#headersStart)
-    const text = (): string => {
-      const bytes = Math.max(0, cursor.next())
-      cursor.position += bytes
-      return this.#buffer.toString('utf8', cursor.position - bytes, cursor.position)
+    const count = cursor.next()
+    for (let place = 0; place < 2 * count; place += 2) {
+      const name = this.#memory.text(place, cursor)
+      headers.set(name, this.#memory.text(place + 1, cursor))
     }
-    for (let left = cursor.next(); left > 0; left--) headers.set(text(), text())
     return headers
   }
 }
+
+/** Names and most values of a batch's headers are those of the record before: equal bytes give the same text, and no second one is made. */
+class TextMemory {
+  readonly #buffer: Buffer
+  readonly #last: { start: number, text: string }[] = []
+
+  constructor (buffer: Buffer) { this.#buffer = buffer }
+
+  /** The text at the cursor, its length before it; the cursor goes behind it. @param place which of a record's texts it is */
+  text (place: number, cursor: VarintCursor): string {
+    const bytes = Math.max(0, cursor.next())
+    const start = cursor.position
+    cursor.position += bytes
+    const last = this.#last[place]
+    if (last !== undefined && this.#isEqual(last, start, bytes)) return last.text
+    const text = this.#buffer.toString('utf8', start, start + bytes)
+    if (last !== undefined) {
+      last.start = start
+      last.text = text
+    } else if (place === this.#last.length && place < placesMax) this.#last.push({ start, text })
+    return text
+  }
+
+  /** Texts of more than ASCII have more bytes than characters, and are made anew. */
+  #isEqual (last: { readonly start: number, readonly text: string }, start: number, bytes: number): boolean {
+    if (last.text.length !== bytes) return false
+    for (let i = bytes - 1; i >= 0; i--) if (this.#buffer[last.start + i] !== this.#buffer[start + i]) return false
+    return true
+  }
+}
+
+const placesMax = 32
 
 function unpacked (body: Buffer, algorithm: number, { baseOffset }: Batch): Buffer {
   const bound = { maxOutputLength: plainBytesMax }

@@ -34,35 +34,37 @@ export function itemsOf (records: readonly RecordIn[]): KafkaItems {
     if (run !== undefined) items.push(runOf(run))
     open.delete(streamId)
   }
+  let known: string | undefined
   for (const record of records) {
-    const named = identityOf(record)
+    const named = identityOf(record, known)
     if (named === undefined) {
       strays.push({ reason: 'no-identity: neither headers nor value name a stream and a place in it', record })
       continue
     }
-    const { isVoid, ...identity } = named
+    const { streamId, seq, prevSeq, isVoid } = named
+    known = streamId
     if (isVoid) {
-      end(identity.streamId)
-      items.push(voidOf(record, identity))
+      end(streamId)
+      items.push(voidOf(record, named))
       continue
     }
-    const before = open.get(identity.streamId)
-    if (before !== undefined && before.seqs.at(-1) === identity.prevSeq) {
-      addTo(before, record, identity.seq)
+    const before = open.get(streamId)
+    if (before !== undefined && before.seqs.at(-1) === prevSeq) {
+      addTo(before, record, seq)
       continue
     }
-    end(identity.streamId)
-    const run: OpenRun = { ...identity, records: [], problems: new Map(), seqs: [], bytes: 0 }
-    addTo(run, record, identity.seq)
-    open.set(identity.streamId, run)
+    end(streamId)
+    const run: OpenRun = { streamId, seq, prevSeq, records: [], problems: new Map(), seqs: [], bytes: 0 }
+    addTo(run, record, seq)
+    open.set(streamId, run)
   }
   for (const streamId of [...open.keys()]) end(streamId)
   return { items, strays }
 }
 
-/** The headers' identity, or the value's where the headers have none. */
-function identityOf ({ headers, value }: RecordIn): Named | undefined {
-  const said = identity(headers.get(usageHeaders.streamId), Number(headers.get(usageHeaders.seq)), Number(headers.get(usageHeaders.prevSeq) ?? NaN))
+/** The headers' identity, or the value's where the headers have none. @param known a streamId that was looked at before */
+function identityOf ({ headers, value }: RecordIn, known: string | undefined): Named | undefined {
+  const said = identity(headers.get(usageHeaders.streamId), Number(headers.get(usageHeaders.seq)), Number(headers.get(usageHeaders.prevSeq) ?? NaN), known)
   if (said !== undefined) return { ...said, isVoid: headers.get(usageHeaders.kind) === 'void' }
   if (value === undefined || value.length > valueBytesMax) return undefined
   const { streamId, seq, prevSeq, kind } = fieldsOf(value)
@@ -70,8 +72,8 @@ function identityOf ({ headers, value }: RecordIn): Named | undefined {
   return written === undefined ? undefined : { ...written, isVoid: kind === 'void' }
 }
 
-function identity (streamId: unknown, seq: unknown, prevSeq: unknown): Identity | undefined {
-  if (typeof streamId !== 'string' || !uuid.test(streamId) || !isWhole(seq) || !isWhole(prevSeq) || prevSeq >= seq) return undefined
+function identity (streamId: unknown, seq: unknown, prevSeq: unknown, known?: string): Identity | undefined {
+  if (typeof streamId !== 'string' || (streamId !== known && !uuid.test(streamId)) || !isWhole(seq) || !isWhole(prevSeq) || prevSeq >= seq) return undefined
   return { streamId, seq, prevSeq }
 }
 

@@ -82,6 +82,17 @@ test('the library reads what we write, and we read what it writes', () => {
   }), { numRuns: 30 })
 })
 
+test('headers that repeat from record to record, or nearly, come back as they are', () => {
+  const few = fc.constantFrom('', 'a', 'b', 'ab', 'bb', 'ba', 'é', 'e\u0301', '\u{1f600}', 'abcd', 'abce')
+  const repeating = fc.array(fc.dictionary(fc.constantFrom('one', 'two', 'öne', 'three'), few, { maxKeys: 4 }), { minLength: 2, maxLength: 20 })
+  fc.assert(fc.property(repeating, (all) => {
+    const read = decoded(batchOf(all.map((headers) => ({ key: 'k', value: 'v', headers }))))
+    assert.deepEqual(read.map(({ headers }) => Object.fromEntries(headers)), all.map((headers) => ({ ...headers })))
+    // Asked for again, and out of order.
+    assert.deepEqual(read.toReversed().map(({ headers }) => Object.fromEntries(headers)), all.toReversed().map((headers) => ({ ...headers })))
+  }))
+})
+
 test('batches stay below the bound, lose nothing and keep the order; a record that fits nowhere is refused', () => {
   const own = Array.from({ length: 300 }, (_, index) => ({ key: String(index), value: Buffer.alloc((index * 7_919) % 30_000) }))
   const batches = batchesOf(own)
