@@ -7,7 +7,8 @@ import type { Setting } from './setting.ts'
 
 /** Each with all below it. */
 export const reloadedKeys: readonly string[] = [
-  'gateway.routes', 'gateway.upstreams', 'gateway.requestBytesMax', 'gateway.connectionsMax', 'gateway.trustedProxies', 'gateway.clientIp',
+  'gateway.routes', 'gateway.upstreams', 'gateway.requestBytesMax', 'gateway.connectionsMax', 'gateway.addressConnectionsMax',
+  'gateway.addressInFlightMax', 'gateway.clientBytesPerSMin', 'gateway.clientTimeoutMs', 'gateway.trustedProxies', 'gateway.clientIp',
   'auth.secrets', 'registry.unknownKeys', 'grades',
   'billing.priceBookFile', 'billing.rangeDaysMax', 'billing.memberSecret', 'billing.operatorTokens',
   'operator.tokens', 'operator.admins'

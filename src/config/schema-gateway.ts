@@ -72,6 +72,10 @@ export const gateway = group({
   headerBytesMax: size({ description: 'The longest head of a request; a longer one is answered with 431.', minimum: 1_024, maximum: 1_048_576, default: '16KiB' }),
   connectionsMax: integer({ description: 'Connections of clients that one worker holds; one more is closed at once. Each takes a file descriptor.', unit: 'connections', minimum: 1, maximum: 1_000_000, default: 20_000 }),
   inFlightMax: integer({ description: 'Requests that one worker handles at a time; beyond it clients get G0010 at once.', unit: 'requests', minimum: 1, maximum: 1_000_000, default: 4_096 }),
+  addressConnectionsMax: integer({ description: 'Connections of one client\'s address (IPv6: its /64 network) to all workers; one more is closed at once. Counted once a second. Trusted proxies have no such bound.', unit: 'connections', minimum: 1, maximum: 1_000_000, default: 4_096 }),
+  addressInFlightMax: integer({ description: 'Requests of one client\'s address that one worker forwards at a time; beyond it the client gets G0010. Behind a trusted proxy it is the address that the proxy names.', unit: 'requests', minimum: 1, maximum: 1_000_000, default: 1_024 }),
+  clientBytesPerSMin: integer({ description: 'A client that sends its body, or takes its answer, with less than so many bytes a second over `clientTimeoutMs` is cut.', unit: 'bytes', minimum: 0, maximum: 1_000_000_000, default: 1_024 }),
+  clientTimeoutMs: integer({ description: 'The time over which a client\'s speed is looked at.', unit: 'ms', minimum: 1_000, maximum: 3_600_000, default: 60_000 }),
   stopTimeoutMs: integer({ description: 'How long a stop waits for requests in flight before it cuts them.', unit: 'ms', minimum: 0, maximum: 3_600_000, default: 35_000 }),
   trustedProxies: list(text({ description: 'An address or a block such as 10.0.0.0/8.' }), { description: 'Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.', itemsMax: 1_000, default: [] }),
   clientIp: choice(['full', 'truncated', 'off'], { description: 'What usage events hold of a client\'s address: all of it, its network (/24, /48), nothing.', default: 'full' })

@@ -86,12 +86,21 @@ function unmapped (address: string): string {
 /** The network of an address: enough for a map of callers, not enough for a person. IPv4 /24, IPv6 /48. */
 export function truncated (address: string): string | undefined {
   if (isIPv4(address)) return address.slice(0, address.lastIndexOf('.')) + '.0'
-  if (!isIPv6(address) || address.includes('%')) return undefined
+  return isIPv6(address) && !address.includes('%') ? networkOf(address, 3) : undefined
+}
+
+/** Whom bounds by address count as one client: an IPv4 address, or an IPv6 /64, whose owner has all of it. */
+export function addressBlock (address: string): string {
+  return address.includes(':') && isIPv6(address) && !address.includes('%') ? networkOf(address, 4) : address
+}
+
+/** The first groups of 16 bits of an IPv6 address, the others 0. */
+function networkOf (address: string, groupCount: number): string {
   const short = shortForm(address)
   const [head = '', tail = ''] = short.split('::')
   const [left, right] = [head, tail].map((part) => part === '' ? [] : part.split(':')) as [string[], string[]]
   const groups = short.includes('::') ? [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right] : left
-  return shortForm(`${groups.slice(0, 3).join(':')}::`)
+  return shortForm(`${groups.slice(0, groupCount).join(':')}::`)
 }
 
 function addBlock (list: BlockList, block: string): void {

@@ -1,6 +1,7 @@
 // What one worker counts: plain numbers on the request's path, made into metrics when somebody asks for them.
 import type { GatewayErrorCode } from '../domain/errors.ts'
 import { bucketsOf, histogramJson, metricJson } from '../platform/metrics.ts'
+import type { Sample } from '../platform/metrics.ts'
 import type { MetricsJson } from '../platform/thread.ts'
 import type { UpstreamFailure } from './upstream.ts'
 
@@ -8,7 +9,7 @@ const statusClasses = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const
 const latencyBoundsMs = bucketsOf('tollgate_gateway_upstream_seconds').map((bound) => bound * 1000)
 
 /** Why an answer did not reach its end. */
-export type CutReason = 'client' | 'upstream' | 'commit' | 'stop' | 'error'
+export type CutReason = 'client' | 'slow' | 'upstream' | 'commit' | 'stop' | 'error'
 
 /** Routes and upstreams that a reload has removed and whose numbers are still shown; the oldest go first. */
 const formerNamesMax = 1_000
@@ -51,7 +52,9 @@ export class Counters {
   readonly #cuts = new Map<CutReason, number>()
   /** Open now. */
   connections = 0
-  connectionsRefused = 0
+  /** Connections closed at once, and requests refused, because there were too many: of all clients, or of one address. */
+  readonly refusedConnections = { total: 0, address: 0 }
+  readonly refusedCrowds = { total: 0, address: 0 }
   broken = 0
   invalidUnits = 0
 
@@ -68,6 +71,12 @@ export class Counters {
   refused (code: GatewayErrorCode): void { add(this.#refusals, code) }
   cut (reason: CutReason): void { add(this.#cuts, reason) }
 
+  /** @returns the units that are taken where a header says none that can be read */
+  unitsInvalid (): number {
+    this.invalidUnits++
+    return 1
+  }
+
   metrics (): MetricsJson {
     const upstreams = [...this.#upstreams].map(([upstream, counts]) => ({ labels: { upstream }, counts }))
     return [
@@ -77,7 +86,8 @@ export class Counters {
       metricJson('tollgate_gateway_refusals_total', [...this.#refusals].map(([code, value]) => ({ labels: { code }, value }))),
       metricJson('tollgate_gateway_cut_answers_total', [...this.#cuts].map(([reason, value]) => ({ labels: { reason }, value }))),
       metricJson('tollgate_gateway_connections', [{ value: this.connections }]),
-      metricJson('tollgate_gateway_connections_refused_total', [{ value: this.connectionsRefused }]),
+      metricJson('tollgate_gateway_connections_refused_total', boundSamples(this.refusedConnections)),
+      metricJson('tollgate_gateway_crowd_refusals_total', boundSamples(this.refusedCrowds)),
       metricJson('tollgate_gateway_broken_requests_total', [{ value: this.broken }]),
       metricJson('tollgate_gateway_units_invalid_total', [{ value: this.invalidUnits }]),
       metricJson('tollgate_gateway_upstream_failures_total', upstreams.flatMap(({ labels, counts }) => [...counts.failures].map(([failure, value]) => ({ labels: { ...labels, failure }, value })))),
@@ -91,6 +101,10 @@ function use<Counts> (all: Map<string, Counts>, used: ReadonlyMap<string, Counts
   for (const [name, counts] of used) all.set(name, counts)
   const former = [...all.keys()].filter((name) => !used.has(name))
   for (const name of former.slice(0, Math.max(0, former.length - formerNamesMax))) all.delete(name)
+}
+
+function boundSamples (counts: Readonly<Record<'total' | 'address', number>>): readonly Sample[] {
+  return [{ labels: { bound: 'total' }, value: counts.total }, { labels: { bound: 'address' }, value: counts.address }]
 }
 
 function add<Key> (counts: Map<Key, number>, key: Key): void { counts.set(key, (counts.get(key) ?? 0) + 1) }

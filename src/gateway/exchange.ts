@@ -10,6 +10,7 @@ import { crashPoint } from '../platform/crash-points.ts'
 import { Account } from './account.ts'
 import { noAnswerHead, readAnswerHead } from './answer-head.ts'
 import type { Deferred } from './batch.ts'
+import { ClientPace, waitedBytes } from './client-pace.ts'
 import type { HeaderList } from './cors.ts'
 import type { CutReason } from './counters.ts'
 import { RequestFacts, answerOf, unitsOf } from './facts.ts'
@@ -38,6 +39,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   #phase: Phase = 'open'
   #account: Account | undefined
   #forwarding: Forwarding | undefined
+  #pace: ClientPace | undefined
   #upload: Upload | undefined
   /** Of a request that waits for the limiter; null for none, undefined while it is still coming. */
   #body: Buffer | Readable | null | undefined
@@ -90,6 +92,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   /** @param isAllowed `false`: nothing is sent before `proceed` */
   forward (forwarding: Forwarding, isAllowed: boolean): void {
     this.#forwarding = forwarding
+    this.#pace = new ClientPace(forwarding.clientPace)
     forwarding.via.users++
     this.#services.inFlight.add(this)
     this.#phase = isAllowed ? 'uploading' : 'limiting'
@@ -124,15 +127,19 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     this.#reply.close()
   }
 
+  get address (): string { return this.#forwarding?.address ?? '' }
+
   /** The time for a stop is over. */
   stop (): void { this.#cut('stop') }
 
-  turn (): void {
-    try { this.#answerItself() } catch (error) { this.crash(error) }
+  turn (): void { this.#guard(() => { this.#answerItself() }) }
+
+  watch (tick: number): void {
+    this.#guard(() => { if (this.#pace?.isTooSlow(tick, waitedBytes(this.#reply, this.#upload)) === true) this.#cut('slow') })
   }
 
   onDeadline (): void {
-    // A client that doesn't read is the server's to time out; the upstream is paused meanwhile.
+    // A client that doesn't read is watched by itself; the upstream is paused meanwhile.
     if (this.#phase === 'held' || this.#reply.isBlocked) return
     this.#call?.cancel('timeout')
     this.#forwarding?.via.counts.failed('timeout')
@@ -221,10 +228,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
 
   #onSettled (isFailed: boolean): void {
     if (this.#phase !== 'held' || !this.#services.isHolding) return
-    try {
-      if (isFailed) this.#cut('commit')
-      else this.#release()
-    } catch (error) { this.crash(error) }
+    this.#guard(() => { if (isFailed) this.#cut('commit'); else this.#release() })
   }
 
   #release (): void {
@@ -248,8 +252,10 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
 
   #onClientGone (): void {
     this.#reply.isClientGone = true
-    try { this.#cut('client') } catch (error) { this.crash(error) }
+    this.#guard(() => { this.#cut('client') })
   }
+
+  #guard (action: () => void): void { try { action() } catch (error) { this.crash(error) } }
 
   /** Ends without the last byte. A refusal ends by itself in the next turn. */
   #cut (reason: CutReason, code?: GatewayErrorCode): void {
@@ -288,13 +294,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
       requestTimeMs: this.#account?.requestTimeMs ?? 0, responseTimeMs: this.#services.clock.nowMs(),
       status, errorCode, requestBytes: this.#upload?.receivedBytes ?? 0, responseBytes,
       upstreamLatencyMs: isAnswered ? this.#latencyMs : undefined,
-      units: isAnswered && errorCode === undefined ? this.#units() : 0
+      units: isAnswered && errorCode === undefined ? unitsOf(this.facts.route?.config, this.#reply.unitsText) ?? this.#services.counters.unitsInvalid() : 0
     })
-  }
-
-  #units (): number {
-    const units = this.facts.route === undefined ? 1 : unitsOf(this.facts.route.config, this.#reply.unitsText)
-    if (units === undefined) this.#services.counters.invalidUnits++
-    return units ?? 1
   }
 }

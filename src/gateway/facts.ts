@@ -4,6 +4,7 @@ import { unitsMax } from '../domain/usage-event.ts'
 import type { RouteConfig } from '../config/schema.ts'
 import type { PriceBook } from '../domain/price-book.ts'
 import type { Caller } from './authentication.ts'
+import type { ClientPaceLimits } from './client-pace.ts'
 import { noHeaders } from './cors.ts'
 import type { RouteCounts, UpstreamCounts } from './counters.ts'
 import type { Answer } from './meter.ts'
@@ -49,6 +50,9 @@ export interface Forwarding {
   /** Bytes of the body as announced: 0 for none, -1 for a chunked one. */
   readonly announcedBytes: number
   readonly bodyBytesMax: number
+  /** Of the client, as bounds by address see it. */
+  readonly address: string
+  readonly clientPace: ClientPaceLimits
   /** Of the answer; '' for none. */
   readonly unitsHeader: string
 }
@@ -94,7 +98,8 @@ export function unitsHeaderOf ({ units }: RouteConfig): string { return typeof u
  * Units of an upstream's answer: the route's constant, or what the answer's header said; 1 where that is missing.
  * @returns undefined for a header that is no whole number up to `unitsMax`
  */
-export function unitsOf ({ units }: RouteConfig, headerText: string): number | undefined {
+export function unitsOf (route: RouteConfig | undefined, headerText: string): number | undefined {
+  const units = route?.units ?? 1
   if (typeof units === 'number') return units
   if (headerText === '') return 1
   return /^\d{1,10}$/.test(headerText) && Number(headerText) <= unitsMax ? Number(headerText) : undefined

@@ -6,8 +6,9 @@ import type { PriceBook } from '../domain/price-book.ts'
 import { isPathPlain } from '../domain/route-pattern.ts'
 import type { Limiter, LimiterDecision } from '../limiter/port.ts'
 import type { Authenticator, Caller } from './authentication.ts'
-import { addressText } from './client-address.ts'
+import { addressBlock, addressText } from './client-address.ts'
 import type { ClientAddresses } from './client-address.ts'
+import type { ClientPaceLimits } from './client-pace.ts'
 import { noHeaders } from './cors.ts'
 import type { RouteCounts } from './counters.ts'
 import type { Exchange } from './exchange.ts'
@@ -39,6 +40,9 @@ export interface GatekeeperOptions {
   readonly addresses: ClientAddresses
   readonly priceBook: PriceBook
   readonly inFlightMax: number
+  /** Of one client. */
+  readonly addressInFlightMax: number
+  readonly clientPace: ClientPaceLimits
   /** Of routes that don't say their own. */
   readonly requestBytesMax: number
   readonly isTls: boolean
@@ -51,6 +55,7 @@ export class Gatekeeper {
   readonly #options: GatekeeperOptions
   /** Used again for each request: read and acted upon within one call of `admit`. */
   readonly #head = new RequestHead()
+  #address = ''
   #origin: RequestOrigin = { peer: '', isProxyTrusted: false, isTls: false }
 
   constructor (options: GatekeeperOptions) { this.#options = options }
@@ -95,6 +100,7 @@ export class Gatekeeper {
     const peer = addressText(new Uint8Array(response.getRemoteAddress()))
     const { clientIp, isProxyTrusted } = addresses.find(peer, this.#head.forwardedFor)
     this.#origin = { peer, isProxyTrusted, isTls }
+    this.#address = addressBlock(clientIp)
     exchange.facts.clientIp = addresses.recorded(clientIp)
     if (route.config.isPublic || (this.#isPreflight && route.config.forwardPreflights)) this.#forwardUnmetered(exchange, route)
     else this.#forwardMetered(exchange, route)
@@ -137,10 +143,15 @@ export class Gatekeeper {
 
   /** More at a time than this worker may hold; requests that the upstream's client has not let go of count too. */
   #crowdProblem (route: Route): Problem | undefined {
-    const { services, inFlightMax, upstreams } = this.#options
+    const { services: { inFlight, counters }, inFlightMax, addressInFlightMax, upstreams } = this.#options
     const { upstream } = upstreams[route.index] as UpstreamInUse
-    if (services.inFlight.count < inFlightMax && upstream.openCalls() < inFlightMax) return undefined
-    return { code: 'G0010', message: 'too many requests at a time', retryAfterS: retrySoonS }
+    if (inFlight.count >= inFlightMax || upstream.openCalls() >= inFlightMax) {
+      counters.refusedCrowds.total++
+      return { code: 'G0010', message: 'too many requests at a time', retryAfterS: retrySoonS }
+    }
+    if (inFlight.ofAddress(this.#address) < addressInFlightMax) return undefined
+    counters.refusedCrowds.address++
+    return { code: 'G0010', message: 'too many requests at a time from this address', retryAfterS: retrySoonS }
   }
 
   #limit (exchange: Exchange, route: Route, caller: Caller): void {
@@ -171,7 +182,7 @@ export class Gatekeeper {
   }
 
   #forward (exchange: Exchange, route: Route, caller: Caller | undefined, isAllowed: boolean): void {
-    const { upstreams, requestBytesMax } = this.#options
+    const { upstreams, requestBytesMax, clientPace } = this.#options
     const head = this.#head
     const via = upstreams[route.index] as UpstreamInUse
     exchange.forward({
@@ -180,6 +191,8 @@ export class Gatekeeper {
       headers: upstreamHeaders(head, route, via.upstream.config.forwardHost, this.#origin, caller, exchange.facts.traceId),
       announcedBytes: head.isChunked ? -1 : Math.max(head.contentLength, 0),
       bodyBytesMax: route.config.requestBytesMax ?? requestBytesMax,
+      address: this.#address,
+      clientPace,
       unitsHeader: unitsHeaderOf(route.config)
     }, isAllowed)
   }

@@ -5,6 +5,7 @@ import type { Timer } from '../platform/clock.ts'
 
 /** How exact time-outs are. */
 export const tickMs = 250
+const watchTicks = 4
 
 export interface Waiting {
   previous: Waiting | undefined
@@ -12,6 +13,10 @@ export interface Waiting {
   /** The tick from which on it has waited too long; Infinity while nothing is waited for. */
   deadlineTick: number
   readonly onDeadline: () => void
+  /** Whose it is, for the bound of each client. */
+  readonly address: string
+  /** Called once a second. */
+  readonly watch: (tick: number) => void
   /** Ends it at once. */
   readonly stop: () => void
 }
@@ -20,6 +25,7 @@ export class InFlight {
   /** Rises by one each `tickMs`. */
   tick = 0
   count = 0
+  readonly #byAddress = new Map<string, number>()
   #first: Waiting | undefined
   #last: Waiting | undefined
   readonly #timer: Timer
@@ -32,6 +38,7 @@ export class InFlight {
     else this.#last.next = item
     this.#last = item
     this.count++
+    this.#byAddress.set(item.address, this.ofAddress(item.address) + 1)
   }
 
   remove (item: Waiting): void {
@@ -41,7 +48,12 @@ export class InFlight {
     else item.next.previous = item.previous
     item.previous = item.next = undefined
     this.count--
+    const left = this.ofAddress(item.address) - 1
+    if (left > 0) this.#byAddress.set(item.address, left)
+    else this.#byAddress.delete(item.address)
   }
+
+  ofAddress (address: string): number { return this.#byAddress.get(address) ?? 0 }
 
   /** The tick that comes at least `delayMs` from now. */
   tickAfter (delayMs: number): number { return this.tick + Math.ceil(delayMs / tickMs) + 1 }
@@ -54,6 +66,7 @@ export class InFlight {
         item.deadlineTick = Infinity
         item.onDeadline()
       }
+      if (this.tick % watchTicks === 0) item.watch(this.tick)
       item = next
     }
   }

@@ -6,6 +6,8 @@ import type { Batch, Deferred } from './batch.ts'
 
 /** Chunked bodies are written in pieces of this size: what the socket can't take at once, the server buffers. */
 const pieceBytes = 16 * 1024
+/** What a blocked client is tried with where the server would buffer it. */
+const nudgeBytes = 1024
 
 /** What may come in one turn of the loop before it is written in the middle of that turn. */
 const queuedBytesMax = 64 * 1024
@@ -23,6 +25,8 @@ export class Relay implements Deferred {
   /** Bytes of the body that the server has taken. */
   sentBytes = 0
   receivedBytes = 0
+  /** Of `sentBytes` what is known to be with the kernel. */
+  takenBytes = 0
   /** The client does not take what it is sent. */
   isBlocked = false
   readonly #response: HttpResponse
@@ -39,6 +43,7 @@ export class Relay implements Deferred {
   #mustClose = false
   #isOver = false
   #hasWritable = false
+  #firstPieceBytes = pieceBytes
   readonly #write = (): void => { this.#writeNow() }
 
   /** @param writeHead called corked, before the first byte of the body */
@@ -87,6 +92,18 @@ export class Relay implements Deferred {
     this.#queue = []
   }
 
+  /**
+   * Tries to write to a client that is blocked. The server hears of room only when a third of the kernel's buffer is free,
+   * and closes the connection when that takes 10 s: too early for an honest client that is slow.
+   */
+  nudge (): void {
+    if (!this.isBlocked || this.#isOver) return
+    if (this.#queue.length === 0) { this.#ends.resumeUpstream(); return }
+    this.#firstPieceBytes = nudgeBytes
+    this.#goOn()
+    this.#firstPieceBytes = pieceBytes
+  }
+
   turn (): void {
     this.#isScheduled = false
     if (!this.isBlocked) this.#flush()
@@ -119,9 +136,13 @@ export class Relay implements Deferred {
 
   #onWritable (): void {
     if (this.#isOver) return
-    this.isBlocked = false
     // An empty cork makes the server write what it has buffered; a chunked body's own pieces come after that.
     if (this.#totalBytes < 0) this.#response.cork(() => {})
+    this.#goOn()
+  }
+
+  #goOn (): void {
+    this.isBlocked = false
     this.#flush()
     if (!this.isBlocked && !this.#isOver) this.#ends.resumeUpstream()
   }
@@ -133,6 +154,7 @@ export class Relay implements Deferred {
     }
     if (this.#totalBytes >= 0) this.#writeCounted()
     else this.#writeChunked()
+    if (this.#totalBytes >= 0 || !this.isBlocked) this.takenBytes = this.sentBytes
     if (this.isBlocked && !this.#isOver) this.#ends.pauseUpstream()
   }
 
@@ -161,9 +183,10 @@ export class Relay implements Deferred {
   }
 
   #writeChunked (): void {
-    for (let chunk = this.#queue[0]; chunk !== undefined; chunk = this.#queue[0]) {
-      const piece = chunk.length > pieceBytes ? chunk.subarray(0, pieceBytes) : chunk
-      if (piece.length < chunk.length) this.#queue[0] = chunk.subarray(pieceBytes)
+    let bytesMax = this.#firstPieceBytes
+    for (let chunk = this.#queue[0]; chunk !== undefined; chunk = this.#queue[0], bytesMax = pieceBytes) {
+      const piece = chunk.length > bytesMax ? chunk.subarray(0, bytesMax) : chunk
+      if (piece.length < chunk.length) this.#queue[0] = chunk.subarray(bytesMax)
       else this.#queue.shift()
       this.sentBytes += piece.length
       if (!this.#response.write(piece)) { this.isBlocked = true; break }

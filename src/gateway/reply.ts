@@ -36,6 +36,14 @@ export class Reply {
   get isStarted (): boolean { return this.#relay?.isHeadWritten === true }
   /** The client does not take what it is sent. */
   get isBlocked (): boolean { return this.#relay?.isBlocked === true }
+  /** Bytes that a client which doesn't take its answer has taken, after another try; -1 while it isn't waited for. */
+  nudge (): number {
+    const relay = this.#relay
+    if (relay?.isBlocked !== true) return -1
+    relay.nudge()
+    return relay.isBlocked ? relay.takenBytes : -1
+  }
+
   /** Bytes of the body that have left. */
   get sentBytes (): number { return this.#relay?.sentBytes ?? 0 }
 

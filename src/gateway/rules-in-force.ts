@@ -10,6 +10,8 @@ import type { MetricsJson } from '../platform/thread.ts'
 import type { KeyDirectory } from '../registry/port.ts'
 import { Authenticator } from './authentication.ts'
 import { createClientAddresses } from './client-address.ts'
+import type { ClientAddresses } from './client-address.ts'
+import type { ConnectionBounds } from './connection-bounds.ts'
 import type { RouteCounts } from './counters.ts'
 import type { UpstreamInUse } from './facts.ts'
 import { Gatekeeper } from './gatekeeper.ts'
@@ -35,6 +37,7 @@ interface Made {
   readonly rules: GatewayRules
   readonly gatekeeper: Gatekeeper
   readonly authenticator: Authenticator
+  readonly addresses: ClientAddresses
   readonly upstreams: ReadonlyMap<string, OpenUpstream>
   readonly counts: ReadonlyMap<string, RouteCounts>
 }
@@ -58,6 +61,7 @@ export class RulesInForce {
 
   get gatekeeper (): Gatekeeper { return this.#now.gatekeeper }
   get rules (): GatewayRules { return this.#now.rules }
+  get connectionBounds (): ConnectionBounds { return { ...this.#now.rules.gateway, addresses: this.#now.addresses } }
 
   /** Makes everything that the rules need, and puts nothing in force. */
   prepare (rules: GatewayRules): void {
@@ -132,6 +136,7 @@ function make (rules: GatewayRules, { services, limiter, directory, partitions }
     ? former.authenticator
     : new Authenticator({ ...rules.authentication, partitions, directory })
   const counts = new Map(gateway.routes.map(({ id }) => [id, counters.route(id)]))
+  const addresses = createClientAddresses({ trustedProxies: gateway.trustedProxies, recorded: gateway.clientIp })
   const gatekeeper = new Gatekeeper({
     services,
     router,
@@ -140,13 +145,15 @@ function make (rules: GatewayRules, { services, limiter, directory, partitions }
     limits: routeLimits(router.routes, rules.grades),
     authenticator,
     limiter,
-    addresses: createClientAddresses({ trustedProxies: gateway.trustedProxies, recorded: gateway.clientIp }),
+    addresses,
     priceBook: openPriceBook(rules.priceBook),
     inFlightMax: gateway.inFlightMax,
+    addressInFlightMax: gateway.addressInFlightMax,
+    clientPace: { bytesPerSMin: gateway.clientBytesPerSMin, windowMs: gateway.clientTimeoutMs },
     requestBytesMax: gateway.requestBytesMax,
     isTls: gateway.listen.tls !== undefined
   })
-  return { rules, gatekeeper, authenticator, upstreams, counts }
+  return { rules, gatekeeper, authenticator, addresses, upstreams, counts }
 }
 
 function notIn (some: Made, others: Made): OpenUpstream[] {

@@ -4,6 +4,7 @@ import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from '
 import uws from 'uWebSockets.js'
 import { sleepMs } from '../platform/clock.ts'
 import { TollgateError } from '../domain/errors.ts'
+import { boundConnections } from './connection-bounds.ts'
 import { Exchange } from './exchange.ts'
 import type { RulesInForce } from './rules-in-force.ts'
 import type { Services } from './services.ts'
@@ -31,16 +32,7 @@ export async function openServer (options: ServerOptions, services: Services, in
   const { tls } = options
   ;(uws as unknown as { _cfg: (key: string) => void })._cfg(withoutMark)
   const app = tls === undefined ? uws.App() : secureApp(tls)
-  app.filter((response, change) => {
-    const { counters } = services
-    // The library's types say Number, the object.
-    const isNew = Number(change) > 0
-    counters.connections += isNew ? 1 : -1
-    if (!isNew || counters.connections <= inForce.rules.gateway.connectionsMax) return
-    counters.connectionsRefused++
-    // Tells this filter of its end, too.
-    response.close()
-  })
+  const counting = boundConnections(app, options.port, () => inForce.connectionBounds, services)
   app.any('/*', (response: HttpResponse, request: HttpRequest) => { take(response, request, services, inForce) })
   const listening = await listen(app, options)
   return {
@@ -48,6 +40,7 @@ export async function openServer (options: ServerOptions, services: Services, in
       services.isStopping = true
       uws.us_listen_socket_close(listening)
       await drained(services, options.stopTimeoutMs)
+      counting.cancel()
       app.close()
     }
   }

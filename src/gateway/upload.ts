@@ -30,6 +30,7 @@ export class Upload {
   #collected: Buffer[] = []
   #stream: Readable | undefined
   #isOver = false
+  #stretchedBytes = 0
 
   /** @param announcedBytes the Content-Length; -1 for a chunked body */
   constructor (response: HttpResponse, { bytesMax, announcedBytes }: { readonly bytesMax: number, readonly announcedBytes: number }, ends: UploadEnds) {
@@ -40,6 +41,20 @@ export class Upload {
     response.onData((chunk, isLast) => {
       try { this.#take(chunk, isLast) } catch (error) { ends.onError(error) }
     })
+  }
+
+  /**
+   * Bytes that have come of a body that the client is waited for; -1 while it isn't. Pause and resume give the client a
+   * time of its own: the server's would close the connection of an honest one that sends less than 16 KB a second.
+   */
+  stretch (): number {
+    if (this.isComplete || this.isPaused || this.#isOver) return -1
+    if (this.receivedBytes > this.#stretchedBytes) {
+      this.#stretchedBytes = this.receivedBytes
+      this.#response.pause()
+      this.#response.resume()
+    }
+    return this.receivedBytes
   }
 
   /** Nobody wants the rest: it is read and dropped. The response must still be valid. */

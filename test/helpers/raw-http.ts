@@ -21,8 +21,9 @@ export class RawClient {
   errorCode: string | undefined
   #received: Buffer[] = []
 
-  constructor (port: number, host = '127.0.0.1') {
-    this.socket = connect({ port, host, noDelay: true })
+  /** @param localAddress to come from, such as 127.0.0.2 */
+  constructor (port: number, host = '127.0.0.1', localAddress?: string) {
+    this.socket = connect({ port, host, noDelay: true, ...(localAddress === undefined ? {} : { localAddress }) })
     this.socket.on('data', (chunk) => { this.#received.push(chunk) })
     this.socket.on('error', (error: NodeJS.ErrnoException) => { this.errorCode = error.code })
     this.socket.on('close', () => { this.isClosed = true })

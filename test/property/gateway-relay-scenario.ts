@@ -73,6 +73,7 @@ export function run (seed: number): void {
     () => { if (at < body.length || isComplete) return false; relay.complete(); isComplete = true; return true },
     () => { if (!isComplete || isReleased) return false; isReleased = true; relay.release(false); return true },
     () => { const item = deferred.shift(); item?.turn(); return item !== undefined },
+    () => { if (!relay.isBlocked || random() < 0.5) return false; relay.nudge(); return true },
     () => { if (!client.wantsWritable || !(relay.isBlocked || random() < 0.1)) return false; client.writable(); return true }
   ]
   for (let idle = 0; doneCount === 0;) {
@@ -86,5 +87,6 @@ export function run (seed: number): void {
   }
   assert.ok(client.isEnded && client.bytes.equals(body), 'another body than was sent')
   assert.equal(relay.sentBytes, body.length)
+  assert.ok(relay.takenBytes <= relay.sentBytes)
   assert.deepEqual([doneCount, isReleased], [1, true])
 }

@@ -21,7 +21,7 @@ const mutants: Readonly<Record<string, readonly [from: string, to: string] | rea
   'what was taken sent again': ['else this.#queue[0] = chunk.subarray(takenBytes)', 'else this.#queue[0] = chunk'],
   'the upstream never resumed': ['if (!this.isBlocked && !this.#isOver) this.#ends.resumeUpstream()', ''],
   'the upstream never paused': [['if (this.isBlocked && !this.#isOver) this.#ends.pauseUpstream()', ''], ['if (this.isBlocked) this.#ends.pauseUpstream()\n    else', 'if (!this.isBlocked)']],
-  'chunks not cut': ['chunk.length > pieceBytes ? chunk.subarray(0, pieceBytes) : chunk', 'chunk'],
+  'chunks not cut': ['chunk.length > bytesMax ? chunk.subarray(0, bytesMax) : chunk', 'chunk'],
   'released without an end': ['this.#response.end(undefined, this.#mustClose)', '']
 }
 

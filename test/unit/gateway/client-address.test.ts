@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressText, createClientAddresses, truncated } from '../../../src/gateway/client-address.ts'
+import { addressBlock, addressText, createClientAddresses, truncated } from '../../../src/gateway/client-address.ts'
 
 const { find } = createClientAddresses({ trustedProxies: ['10.0.0.0/8', '192.168.1.1', 'fd00::/8'], recorded: 'full' })
 
@@ -42,4 +42,11 @@ test('addresses as the server gives them', () => {
   assert.equal(addressText(bytes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 1, 2, 3, 4)), '1.2.3.4')
   assert.equal(addressText(bytes(0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)), '2001:db8::1')
   assert.equal(addressText(bytes()), '')
+})
+
+test('bounds see an IPv4 address, or the /64 of an IPv6 one, in whatever form it came', () => {
+  assert.equal(addressBlock('192.0.2.7'), '192.0.2.7')
+  for (const address of ['2001:db8:1:2::', '2001:db8:1:2:3:4:5:6', '2001:0DB8:0001:0002::7']) assert.equal(addressBlock(address), '2001:db8:1:2::')
+  assert.notEqual(addressBlock('2001:db8:1:3::'), '2001:db8:1:2::')
+  assert.deepEqual([addressBlock(''), addressBlock('::1')], ['', '::'])
 })

@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import type { HttpResponse } from 'uWebSockets.js'
 import { Batch } from '../../../src/gateway/batch.ts'
 import { Counters } from '../../../src/gateway/counters.ts'
+import { ClientPace } from '../../../src/gateway/client-pace.ts'
 import { InFlight } from '../../../src/gateway/in-flight.ts'
 import type { Waiting } from '../../../src/gateway/in-flight.ts'
 import { Upload } from '../../../src/gateway/upload.ts'
@@ -26,8 +27,8 @@ test('what is added runs after the microtasks, in the next turn, in order; an er
   assert.deepEqual(ran, ['a', 'c', 'next'])
 })
 
-function waiting (deadlineTick: number, onDeadline: () => void = () => {}): Waiting {
-  return { previous: undefined, next: undefined, deadlineTick, onDeadline, stop: () => {} }
+function waiting (deadlineTick: number, onDeadline: () => void = () => {}, address = '', watch: (tick: number) => void = () => {}): Waiting {
+  return { previous: undefined, next: undefined, deadlineTick, onDeadline, address, watch, stop: () => {} }
 }
 
 test('requests in flight are told when their time is up, once, and may leave meanwhile', () => {
@@ -160,4 +161,39 @@ test('counters as metrics', () => {
   const bucket = (le: unknown): number | undefined => histogram.find(({ labels, metricName }) => metricName.endsWith('_bucket') && labels['le'] === le)?.value
   assert.deepEqual([bucket(0.002), bucket(0.005), bucket(30), bucket('+Inf')], [0, 1, 1, 2])
   assert.deepEqual(histogram.filter(({ metricName }) => !metricName.endsWith('_bucket')).map(({ value }) => value), [40.003, 2])
+})
+
+test('requests are counted by address, and nothing is kept of one that has none', () => {
+  const inFlight = new InFlight()
+  const items = ['a', 'b', 'a'].map((address) => waiting(Infinity, undefined, address))
+  for (const item of items) inFlight.add(item)
+  assert.deepEqual(['a', 'b', 'c'].map((address) => inFlight.ofAddress(address)), [2, 1, 0])
+  for (const item of items) inFlight.remove(item)
+  assert.deepEqual([inFlight.ofAddress('a'), inFlight.ofAddress('b'), inFlight.count], [0, 0, 0])
+  inFlight.close()
+})
+
+test('each request is looked at once a second', () => {
+  const inFlight = new InFlight()
+  const ticks: number[] = []
+  inFlight.add(waiting(Infinity, undefined, '', (tick) => { ticks.push(tick) }))
+  for (let tick = 0; tick < 9; tick++) inFlight.sweep()
+  assert.deepEqual(ticks, [4, 8])
+  inFlight.close()
+})
+
+const pace = { bytesPerSMin: 100, windowMs: 2000 }
+
+test('a client is too slow when a whole window brought too little, and only while it is waited for', () => {
+  const silent = new ClientPace(pace)
+  assert.deepEqual([0, 4, 7, 8].map((tick) => silent.isTooSlow(tick, 500)), [false, false, false, true])
+  const slow = new ClientPace(pace)
+  assert.deepEqual([[0, 0], [4, 100], [8, 199]].map(([tick = 0, bytes = 0]) => slow.isTooSlow(tick, bytes)), [false, false, true])
+  const steady = new ClientPace(pace)
+  for (let tick = 0; tick < 100; tick += 4) assert.equal(steady.isTooSlow(tick, tick * 25), false)
+  const waitedForTwice = new ClientPace(pace)
+  assert.deepEqual([[0, 5], [4, 5], [5, -1], [8, 5], [15, 5], [16, 5]].map(([tick = 0, bytes = 0]) => waitedForTwice.isTooSlow(tick, bytes)), [false, false, false, false, false, true])
+  // Without a rate one byte is enough.
+  const anyhow = new ClientPace({ ...pace, bytesPerSMin: 0 })
+  assert.deepEqual([[0, 0], [7, 1], [14, 1], [15, 1]].map(([tick = 0, bytes = 0]) => anyhow.isTooSlow(tick, bytes)), [false, false, false, true])
 })

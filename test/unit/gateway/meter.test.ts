@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { RouteConfig } from '../../../src/config/schema.ts'
 import { openPriceBook } from '../../../src/domain/price-book.ts'
 import type { GatewayErrorCode } from '../../../src/domain/errors.ts'
 import { Account } from '../../../src/gateway/account.ts'
@@ -157,8 +158,8 @@ test('a request that is not metered after all leaves nothing', () => {
 })
 
 test('units: a constant, or a whole number in the upstream\'s header', () => {
-  const constant = { units: 5 } as Parameters<typeof unitsOf>[0]
-  const said = { units: { header: 'X-Units' } } as Parameters<typeof unitsOf>[0]
+  const constant = { units: 5 } as NonNullable<Parameters<typeof unitsOf>[0]>
+  const said = { units: { header: 'X-Units' } } as RouteConfig
   assert.deepEqual([unitsHeaderOf(constant), unitsHeaderOf(said)], ['', 'x-units'])
   assert.equal(unitsOf(constant, '7'), 5)
   for (const [text, units] of [['', 1], ['0', 0], ['17', 17], ['1000000000', 1_000_000_000], ['1000000001', undefined], ['-1', undefined], ['1.5', undefined], ['1e3', undefined], ['7,8', undefined], [' 7', undefined]] as const) {
