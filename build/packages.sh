@@ -1,10 +1,16 @@
 # Sourced by the scripts in bin/: installs Debian packages for commands that are missing when this runs as root, else
-# names them and ends. `need COMMAND:PACKAGE...`
+# names them and ends. `need COMMAND:PACKAGE...`; a path stands for a file, and may have a `*`.
+is_there() {
+  case $1 in
+    /*) compgen -G "$1" >/dev/null ;;
+    # Debian keeps some where an ordinary user's PATH doesn't look.
+    *) PATH=$PATH:/usr/sbin command -v "$1" >/dev/null ;;
+  esac
+}
 need() {
   local pair missing=()
   for pair in "$@"; do
-    # Debian keeps some where an ordinary user's PATH doesn't look.
-    PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+    is_there "${pair%%:*}" || missing+=("${pair#*:}")
   done
   ((${#missing[@]})) || return 0
   if [ "$(id -u)" != 0 ]; then
@@ -16,3 +22,5 @@ need() {
 }
 # What a cluster on this machine needs: Redis, and Java with Maven for Kafka.
 cluster_packages=(redis-server:redis-server openssl:openssl setpriv:util-linux java:default-jre-headless mvn:maven)
+# What brings usage events from Kafka to Elasticsearch, and Elasticsearch itself.
+elastic_packages=(rsyslogd:rsyslog '/usr/lib/*/rsyslog/imkafka.so:rsyslog-kafka' '/usr/lib/*/rsyslog/omelasticsearch.so:rsyslog-elasticsearch' unzip:unzip)
