@@ -21,7 +21,8 @@ const hour = 60 * minute
 /** One file each, told by TOLLGATE_LONG to do much more than in the short run. */
 const longForms: readonly Group[] = [
   { name: 'crash', pattern: 'test/crash/embedded.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 12 * hour },
-  { name: 'soak', pattern: 'test/crash/cluster.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 48 * hour }
+  { name: 'soak', pattern: 'test/crash/cluster.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 48 * hour },
+  { name: 'arm64', pattern: 'test/file/arm64.test.ts', testsMin: 4, concurrency: 1, fileTimeoutMs: hour }
 ]
 
 const groups: readonly Group[] = [
@@ -35,7 +36,8 @@ const groups: readonly Group[] = [
   { name: 'edge', pattern: 'test/edge/**/*.test.ts', testsMin: 16, concurrency: 1, fileTimeoutMs: 2 * minute },
   { name: 'crash', pattern: 'test/crash/**/*.test.ts', testsMin: 2, concurrency: 1, fileTimeoutMs: 30 * minute },
   { name: 'monitoring', pattern: 'test/monitoring/**/*.test.ts', testsMin: 2, concurrency: 1, fileTimeoutMs: 7 * minute },
-  { name: 'e2e', pattern: 'test/e2e/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 5 * minute }
+  { name: 'e2e', pattern: 'test/e2e/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 5 * minute },
+  { name: 'file', pattern: 'test/file/**/*.test.ts', testsMin: 17, concurrency: 1, fileTimeoutMs: 15 * minute }
 ]
 
 const root = path.resolve(import.meta.dirname, '..')

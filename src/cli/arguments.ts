@@ -8,6 +8,8 @@ export interface OptionSpec {
   readonly value?: string
   readonly description: string
   readonly isRequired?: boolean
+  /** Given several times, its values are joined with commas. */
+  readonly isRepeatable?: boolean
 }
 
 export interface CommandSpec {
@@ -55,7 +57,7 @@ export function readArguments (argv: readonly string[], spec: CommandSpec): Argu
     tokens: true,
     options: {
       help: { type: 'boolean', short: 'h' },
-      ...Object.fromEntries(Object.entries(options).map(([name, { value }]) => [name, { type: value === undefined ? 'boolean' as const : 'string' as const }]))
+      ...Object.fromEntries(Object.entries(options).map(([name, { value, isRepeatable }]) => [name, { type: value === undefined ? 'boolean' as const : 'string' as const, multiple: isRepeatable === true }]))
     }
   })
   const positionals: string[] = []
@@ -66,7 +68,7 @@ export function readArguments (argv: readonly string[], spec: CommandSpec): Argu
     if (token.name === 'help') return 'help'
     const option = Object.hasOwn(options, token.name) ? options[token.name] : undefined
     if (option === undefined) throw unknownOption(token.rawName, Object.keys(options), hint)
-    if (seen.has(token.name)) throw new UsageError(`--${token.name} stands there twice`, hint)
+    if (seen.has(token.name) && option.isRepeatable !== true) throw new UsageError(`--${token.name} stands there twice`, hint)
     if (option.value !== undefined && (token.value === undefined || (token.value.startsWith('-') && token.inlineValue === false))) throw new UsageError(`--${token.name} needs a value: --${token.name} ${option.value}`, hint)
     if (option.value === undefined && token.value !== undefined) throw new UsageError(`--${token.name} takes no value`, hint)
     seen.add(token.name)
@@ -75,7 +77,10 @@ export function readArguments (argv: readonly string[], spec: CommandSpec): Argu
   for (const [name, { isRequired, value }] of Object.entries(options)) {
     if (isRequired === true && !seen.has(name)) throw new UsageError(`--${name} ${value ?? ''} is missing`, hint)
   }
-  const text = (option: string): string | undefined => values[option] as string | undefined
+  const text = (option: string): string | undefined => {
+    const given = values[option] as string | string[] | undefined
+    return Array.isArray(given) ? given.join(',') : given
+  }
   return {
     positionals,
     text,

@@ -9,9 +9,11 @@ import { configMarkdown } from '../config/markdown.ts'
 import { problemText } from '../config/problem.ts'
 import { redactConfig } from '../config/redact.ts'
 import { formatSize, roundSize } from '../config/size-text.ts'
+import type { Role } from '../config/role.ts'
 import type { Io } from './io.ts'
+import { rolesOf } from './roles.ts'
 
-const usage = `Usage: tollgate config check|schema|print [--config FILE] [--json]
+const usage = `Usage: tollgate config check|schema|print [--config FILE] [--role ROLE]... [--json]
 
   check    tells all problems at once, each with file, line and remedy, what \`auto\` stands for here, and how
            long the journal lasts. Exit code 0: sound, 1: problems.
@@ -19,6 +21,7 @@ const usage = `Usage: tollgate config check|schema|print [--config FILE] [--json
   print    prints the whole configuration, defaults and overrides included, secrets redacted
 
   --config FILE   the configuration (default: TOLLGATE_CONFIG, else tollgate.yaml); --file is the same
+  --role ROLE     check: for these roles, as \`tollgate run\` takes them (default: all)
   --json          check and print: as JSON
 `
 
@@ -31,7 +34,7 @@ const exitCodes = { sound: 0, problems: 1, usage: 2 } as const
 /** @param argv what stands behind `tollgate config`. @returns the exit code */
 export function configCommand (argv: readonly string[], io: Io): Promise<number> { return Promise.resolve(run(argv, io)) }
 
-interface Arguments { readonly command: string, readonly file: string, readonly isJson: boolean, readonly isMarkdown: boolean }
+interface Arguments { readonly command: string, readonly file: string, readonly roles: readonly Role[], readonly isJson: boolean, readonly isMarkdown: boolean }
 
 function run (argv: readonly string[], io: Io): number {
   const parsed = readArguments(argv)
@@ -48,7 +51,7 @@ function run (argv: readonly string[], io: Io): number {
     return exitCodes.sound
   }
   try {
-    const loaded = loadConfig({ file: parsed.file })
+    const loaded = loadConfig({ file: parsed.file, roles: parsed.roles })
     if (parsed.command === 'check') reportSound(parsed, loaded, io)
     else io.out(parsed.isJson ? `${JSON.stringify(redactConfig(loaded.config), undefined, 2)}\n` : stringify(redactConfig(loaded.config)))
     return exitCodes.sound
@@ -65,14 +68,14 @@ function readArguments (argv: readonly string[]): Arguments | 'help' | { readonl
     parsed = parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: { config: { type: 'string' }, file: { type: 'string' }, json: { type: 'boolean' }, markdown: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } }
+      options: { config: { type: 'string' }, file: { type: 'string' }, role: { type: 'string', multiple: true }, json: { type: 'boolean' }, markdown: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } }
     })
   } catch (error) { return { message: (error as Error).message } }
   const { values, positionals } = parsed
   if (values.help === true) return 'help'
   const [command, ...rest] = positionals
   if (command === undefined || !['check', 'schema', 'print'].includes(command) || rest.length > 0) return { message: command === undefined ? 'say what to do' : `not a command: ${positionals.join(' ')}` }
-  return { command, file: values.config ?? values.file ?? defaultConfigFile(), isJson: values.json === true, isMarkdown: values.markdown === true }
+  return { command, file: values.config ?? values.file ?? defaultConfigFile(), roles: rolesOf(values.role?.join(',')), isJson: values.json === true, isMarkdown: values.markdown === true }
 }
 
 function journalHours (bytesMax: number): number { return bytesMax / (estimateRequestsPerS * eventBytesTypical * secondsPerHour) }

@@ -1,6 +1,7 @@
 // `tollgate version`: what this file is.
 import process from 'node:process'
-import { version } from '../platform/version.ts'
+import { isSea } from 'node:sea'
+import { buildFacts, version } from '../platform/version.ts'
 import { jsonOption } from './arguments.ts'
 import { commandOf, exitCodes, printJson } from './command.ts'
 
@@ -9,8 +10,19 @@ export const versionCommand = commandOf({
   summary: 'Prints what this program is and what it runs on.',
   options: { json: jsonOption }
 }, async (given, context) => {
-  const known = { version, node: process.versions.node, platform: `${process.platform} ${process.arch}` }
+  const { commit, duckdb, uWebSockets } = buildFacts()
+  const known = {
+    version,
+    ...(commit === undefined ? {} : { commit }),
+    target: `${process.platform}-${process.arch}`,
+    isPackaged: isSea(),
+    node: process.versions.node,
+    nodeOptions: process.execArgv,
+    duckdb,
+    sqlite: process.versions['sqlite'],
+    uWebSockets
+  }
   if (given.has('json')) printJson(context, known)
-  else context.io.out(`tollgate ${known.version} on Node ${known.node}, ${known.platform}\n`)
+  else context.io.out(`tollgate ${known.version} on Node ${known.node}, ${known.target}\n`)
   return exitCodes.ok
 })

@@ -30,6 +30,8 @@ export interface ProgramOptions {
 
 export interface Program {
   readonly log: Logger
+  /** Its parts, for those who watch over it. */
+  readonly sources: () => readonly OperatorSource[]
   /** What the control socket would answer. */
   readonly command: (name: string, argument: unknown) => Promise<unknown>
   /** What a signal asks for: a reload that is written down as such. Never rejects: the log says what became of it. */
@@ -88,6 +90,7 @@ export async function startProgram (loaded: LoadedProgram, { clock, crashPoint }
     phase.now = 'serving'
     return {
       log,
+      sources: () => assembly.sources,
       died,
       command: async (name, argument) => await commandOf(handlers, name)(argument),
       reload: async () => { await onSignal['reload']?.({}).catch((error: unknown) => { log.warn({ error }, 'a signal asked for a reload, and it was not made') }) },

@@ -1,7 +1,9 @@
 // `tollgate run`: from a configuration file to a program that serves until a signal ends it. Only here is one machine or a
 // cluster chosen.
-import { crashPointFrom, loadConfig } from '../config/load.ts'
+import { crashPointFrom, isLoggedToJournal, loadConfig, serviceEnvironment } from '../config/load.ts'
 import type { Role } from '../config/role.ts'
+import { logForJournal } from '../platform/logger.ts'
+import { openServiceManager } from '../platform/systemd.ts'
 import { shutDownOnSignals } from '../platform/shutdown.ts'
 import { startCluster } from './cluster.ts'
 import { startEmbedded } from './embedded.ts'
@@ -16,13 +18,22 @@ export async function runProgram ({ configFile, roles }: { readonly configFile: 
   let reload = (): void => { isReloadWanted = true }
   let isReloadWanted = false
   process.on('SIGHUP', () => { reload() })
+  if (isLoggedToJournal()) logForJournal()
   const loaded = loadConfig({ file: configFile, roles })
   const options: ProgramOptions = { clock: { kind: 'system' }, crashPoint: crashPointFrom() }
   const program = loaded.config.kafka === undefined ? await startEmbedded(loaded, options) : await startCluster(loaded, roles, options)
   for (const warning of loaded.warnings) program.log.warn({ configFile }, warning)
   reload = () => { void program.reload() }
   if (isReloadWanted) reload()
-  shutDownOnSignals({ log: program.log, drain: program.stop, deadlineMs: loaded.config.gateway.stopTimeoutMs + flushMsMax })
+  const service = serviceEnvironment()
+  const manager = service === undefined ? undefined : openServiceManager(service, program.log)
+  const drain = async (): Promise<void> => {
+    manager?.stopping()
+    await program.stop()
+    manager?.close()
+  }
+  shutDownOnSignals({ log: program.log, drain, deadlineMs: loaded.config.gateway.stopTimeoutMs + flushMsMax })
+  manager?.ready(program.sources)
   const { name, error } = await program.died
   program.log.fatal({ thread: name, error }, 'a part of the program ended by itself: the process ends, nothing answered is lost, and a supervisor should start it again')
   process.kill(process.pid, 'SIGKILL')

@@ -10,7 +10,7 @@ import type { Setting } from './setting.ts'
 const prefix = 'TOLLGATE_'
 
 /** Variables that are not overrides: see docs/configuration.md. */
-export const reservedVariables = ['TOLLGATE_CONFIG', 'TOLLGATE_NODE', 'TOLLGATE_CRASH_POINT'] as const
+export const reservedVariables = ['TOLLGATE_CONFIG', 'TOLLGATE_NODE', 'TOLLGATE_CRASH_POINT', 'TOLLGATE_NATIVE_FOLDER'] as const
 
 export interface Overridden {
   /** The document with the overrides in their places. */

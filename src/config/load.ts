@@ -1,5 +1,7 @@
 // From a file and the environment to a configuration that can be trusted: complete, checked, frozen. The only place that
 // reads the environment. All problems are told at once.
+import { fstatSync } from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import type { PriceBook } from '../domain/price-book.ts'
@@ -77,6 +79,38 @@ export function loadStateFolder (options: Pick<LoadOptions, 'file' | 'env'>): st
 
 /** The configuration file when none is named on the command line. */
 export function defaultConfigFile (env: Environment = process.env): string { return env['TOLLGATE_CONFIG'] ?? 'tollgate.yaml' }
+
+/** Where the packaged file may unpack its native parts, best first; never a folder that others can write. */
+export function nativeFolders (env: Environment = process.env): string[] {
+  const named = env['TOLLGATE_NATIVE_FOLDER']
+  if (named !== undefined && named !== '') return [path.resolve(named)]
+  const systemd = env['CACHE_DIRECTORY']?.split(':')[0]
+  const user = env['XDG_CACHE_HOME']
+  const own = [systemd, user === undefined ? undefined : path.join(user, 'tollgate'), path.join(os.homedir(), '.cache', 'tollgate')]
+  return own.filter((folder) => folder !== undefined && path.isAbsolute(folder)) as string[]
+}
+
+/** What systemd has said about itself to the process that it has started; undefined without it. */
+export function serviceEnvironment (env: Environment = process.env): { readonly notifySocket: string, readonly watchdogMs: number | undefined, readonly path: string } | undefined {
+  const notifySocket = env['NOTIFY_SOCKET']
+  if (notifySocket === undefined || notifySocket === '') return undefined
+  const watchdogUs = Number(env['WATCHDOG_USEC'])
+  const isOurs = env['WATCHDOG_PID'] === undefined || Number(env['WATCHDOG_PID']) === process.pid
+  return { notifySocket, watchdogMs: isOurs && watchdogUs > 0 ? watchdogUs / 1000 : undefined, path: env['PATH'] ?? '/usr/bin:/bin' }
+}
+
+/** True when standard output is the journal of systemd, which then reads a level in front of each line. */
+export function isLoggedToJournal (env: Environment = process.env): boolean {
+  const [device, inode] = (env['JOURNAL_STREAM'] ?? '').split(':')
+  if (inode === undefined) return false
+  const { dev, ino } = fstatSync(1, { bigint: true })
+  return device === String(dev) && inode === String(ino)
+}
+
+/** Each thread's own heap of the C library would keep what DuckDB once needed: 120 MB less when work is over. Undefined when the environment has its own wish. */
+export function environmentWithFewArenas (env: Environment = process.env): Environment | undefined {
+  return env['MALLOC_ARENA_MAX'] === undefined ? { ...env, MALLOC_ARENA_MAX: '2' } : undefined
+}
 
 /** TOLLGATE_CRASH_POINT=journal.after-write:3, for the crash tests. @throws ConfigError */
 export function crashPointFrom (env: Environment = process.env): CrashPointSpec | undefined {

@@ -8,7 +8,8 @@ import { formatSize } from './size-text.ts'
 const reservedMeanings: Readonly<Record<typeof reservedVariables[number], string>> = {
   TOLLGATE_CONFIG: 'the configuration file when the command line names none',
   TOLLGATE_NODE: 'set by the scripts in `bin/`',
-  TOLLGATE_CRASH_POINT: 'for the crash tests: the program kills itself at the named point'
+  TOLLGATE_CRASH_POINT: 'for the crash tests: the program kills itself at the named point',
+  TOLLGATE_NATIVE_FOLDER: 'where the packaged file unpacks its native parts; else below the first of $CACHE_DIRECTORY (set by systemd), $XDG_CACHE_HOME/tollgate and ~/.cache/tollgate that can be used'
 }
 
 const introduction = `# Configuration

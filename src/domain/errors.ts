@@ -39,6 +39,7 @@ export type BillingErrorCode = keyof typeof billingErrors
 export const operatorErrors = {
   CONFIG_INVALID: 'correct the named lines of the configuration file; `tollgate config check` lists them all',
   STATE_LOCKED: 'another process uses this state folder: stop it first, or name another folder in `state`',
+  NATIVE_FOLDER_UNUSABLE: 'set TOLLGATE_NATIVE_FOLDER to a folder that only the user who runs Tollgate can write, on a file system that is neither read only nor mounted noexec',
   STATE_UNWRITABLE: 'give the user that runs Tollgate write access to the state folder, or name another one in `state`',
   PORT_IN_USE: 'stop the other program, or choose another port in the configuration',
   REGISTRY_CORRUPT: 'put a backup of registry.sqlite in its place, or move the file away and create members and keys again: what was revoked stays revoked by revocations.ndjson beside it',

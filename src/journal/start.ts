@@ -85,7 +85,7 @@ function watchProgress (state: JournalState): { readonly health: () => Health, r
   return {
     health: () => {
       const { admission } = state
-      if (stillMs >= stuckMs) return { isReady: false, reasons: [`the journal has not moved for ${stillMs / 1000} s: its disk hangs`] }
+      if (stillMs >= stuckMs) return { isReady: false, isStuck: true, reasons: [`the journal has not moved for ${stillMs / 1000} s: its disk hangs`] }
       return admission === 'open' ? { isReady: true, reasons: [] } : { isReady: false, reasons: [`the journal is ${admission}`] }
     },
     end: () => { timer.cancel() }

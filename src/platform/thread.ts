@@ -1,5 +1,6 @@
 // Worker threads as this program uses them: started once, asked over rpc, stopped by a request that drains. A thread
 // that ends by itself is a programmer error and takes the process down; the supervisor starts it again.
+import { isSea } from 'node:sea'
 import { Worker, parentPort, workerData } from 'node:worker_threads'
 import type { TransferListItem } from 'node:worker_threads'
 import type { MetricObjectWithValues, MetricValue } from 'prom-client'
@@ -9,6 +10,7 @@ import { armCrashPoint } from './crash-points.ts'
 import type { CrashPointSpec } from './crash-points.ts'
 import { openLogger } from './logger.ts'
 import type { Logger, LogLevel } from './logger.ts'
+import { packedScript, prepareNative } from './native.ts'
 import { openRpc } from './thread-rpc.ts'
 import type { Handlers, Rpc } from './thread-rpc.ts'
 
@@ -20,7 +22,12 @@ export interface ThreadEnvironment {
 }
 
 /** Tied to progress, not to being alive: `isReady` false means new work would not get done. */
-export interface Health { readonly isReady: boolean, readonly reasons: readonly string[] }
+export interface Health {
+  readonly isReady: boolean
+  readonly reasons: readonly string[]
+  /** It has not moved for so long that only a new start helps: for parts of which somebody else tells how they are. */
+  readonly isStuck?: boolean
+}
 
 export type MetricsJson = readonly MetricObjectWithValues<MetricValue<string>>[]
 
@@ -91,7 +98,10 @@ export interface ThreadStart {
 
 /** Starts a thread and waits until it is ready; rejects with its own error when it can't. */
 export async function startThread ({ name, entry, environment, options, transfer, onDeath }: ThreadStart): Promise<ThreadHandle> {
-  const worker = new Worker(entry, {
+  prepareNative()
+  // In the packaged file an entry is the name of a script inside it.
+  const worker = new Worker(isSea() ? packedScript(entry.pathname) : entry, {
+    eval: isSea(),
     name,
     workerData: { name, environment, options } satisfies ThreadData,
     transferList: [...(transfer ?? [])],

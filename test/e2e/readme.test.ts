@@ -1,8 +1,8 @@
 // README's own code blocks, run as a newcomer would run them: in an empty folder, against a new upstream. The bill must
-// be what README says it is.
+// be what README says it is. PACKED_PROGRAM names the one file, where that is what `tollgate` is to be.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
@@ -19,7 +19,13 @@ function shellBlocksOf (section: string): string[] {
 
 function runShell (script: string, folder: string): Promise<{ readonly code: number, readonly stdout: string, readonly stderr: string }> {
   // Its own process group, so that what README starts in the background ends with the test whatever happens.
-  const child = spawn('bash', ['-euo', 'pipefail', '-c', script], { cwd: folder, detached: true, env: { ...process.env, PATH: `${path.join(root, 'bin')}:${process.env['PATH'] ?? ''}` } })
+  const packed = process.env['PACKED_PROGRAM']
+  const commands = packed === undefined ? path.join(root, 'bin') : path.join(folder, 'bin')
+  if (packed !== undefined) {
+    mkdirSync(commands)
+    symlinkSync(packed, path.join(commands, 'tollgate'))
+  }
+  const child = spawn('bash', ['-euo', 'pipefail', '-c', script], { cwd: folder, detached: true, env: { ...process.env, PATH: `${commands}:${process.env['PATH'] ?? ''}` } })
   let stdout = ''
   let stderr = ''
   child.stdout.on('data', (chunk: Buffer) => { stdout += chunk.toString() })

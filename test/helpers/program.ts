@@ -1,4 +1,5 @@
-// The real program as a child process, as an operator runs it: a configuration file, a state folder, signals.
+// The real program as a child process, as an operator runs it: a configuration file, a state folder, signals. It is the
+// checkout, or the one file that PACKED_PROGRAM names.
 import { execFile, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { createWriteStream, mkdirSync, writeFileSync } from 'node:fs'
@@ -9,7 +10,15 @@ import { eventually } from './eventually.ts'
 import { freePorts } from './free-ports.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
-const variables = { NODE_COMPILE_CACHE: path.join(root, 'node_modules/.cache/tollgate'), MALLOC_ARENA_MAX: '2' }
+const cache = path.join(root, 'node_modules/.cache')
+
+/** What is started; read each time, because a test may choose it before it loads a suite. */
+function command (): { readonly file: string, readonly argv: readonly string[], readonly variables: Readonly<Record<string, string>> } {
+  const packed = process.env['PACKED_PROGRAM']
+  return packed === undefined
+    ? { file: process.execPath, argv: mainArguments, variables: { NODE_COMPILE_CACHE: path.join(cache, 'tollgate'), MALLOC_ARENA_MAX: '2' } }
+    : { file: packed, argv: [], variables: { TOLLGATE_NATIVE_FOLDER: path.join(cache, 'tollgate-native') } }
+}
 
 export interface ProgramPorts { readonly gateway: number, readonly billing: number, readonly privateBilling: number, readonly operator: number }
 
@@ -109,10 +118,11 @@ export interface Program {
 export interface StartFiles extends Pick<ProgramFiles, 'folder' | 'configFile' | 'logFile'> { readonly ports: Pick<ProgramPorts, 'operator'> }
 
 /** Starts the program and, unless told otherwise, waits until it is ready. */
-export async function startProgram (files: StartFiles, options: { readonly env?: Readonly<Record<string, string>>, readonly isReadyAwaited?: boolean, readonly argv?: readonly string[] } = {}): Promise<Program> {
+export async function startProgram (files: StartFiles, options: { readonly env?: Readonly<Record<string, string>>, readonly isReadyAwaited?: boolean, readonly readyWithinMs?: number, readonly argv?: readonly string[] } = {}): Promise<Program> {
   const log = createWriteStream(files.logFile, { flags: 'a' })
   const argv = options.argv ?? ['run', '--config', files.configFile]
-  const child = spawn(process.execPath, [...mainArguments, ...argv], { cwd: files.folder, env: { ...process.env, ...variables, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const { file, argv: first, variables } = command()
+  const child = spawn(file, [...first, ...argv], { cwd: files.folder, env: { ...process.env, ...variables, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
   child.stdout.pipe(log, { end: false })
   child.stderr.pipe(log, { end: false })
   const ended = new Promise<number | string>((resolve) => {
@@ -124,12 +134,12 @@ export async function startProgram (files: StartFiles, options: { readonly env?:
     kill: async () => { child.kill('SIGKILL'); await ended },
     stop: async () => { child.kill('SIGTERM'); return await ended }
   }
-  if (options.isReadyAwaited !== false) await awaitReady(files, program)
+  if (options.isReadyAwaited !== false) await awaitReady(files, program, options.readyWithinMs)
   return program
 }
 
 /** Resolves when /readyz answers 200; rejects at once when the program has ended. */
-export async function awaitReady (files: StartFiles, program: Program): Promise<void> {
+export async function awaitReady (files: StartFiles, program: Program, withinMs = 60_000): Promise<void> {
   let end: number | string | undefined
   void program.ended.then((code) => { end = code })
   await eventually(`the program is ready (log: ${files.logFile})`, async () => {
@@ -137,7 +147,7 @@ export async function awaitReady (files: StartFiles, program: Program): Promise<
     const response = await fetch(`http://127.0.0.1:${files.ports.operator}/readyz`)
     await response.arrayBuffer()
     return response.status === 200
-  }, { withinMs: 60_000, everyMs: 20 })
+  }, { withinMs, everyMs: 20 })
   if (end !== undefined) throw new ProgramEnded(end, files.logFile)
 }
 
@@ -155,7 +165,8 @@ export interface CommandResult { readonly code: number, readonly stdout: string,
 export function runCommand (files: Pick<ProgramFiles, 'folder' | 'configFile'>, argv: readonly string[], options: { readonly withConfig?: boolean, readonly timeoutMs?: number } = {}): Promise<CommandResult> {
   const all = options.withConfig === false ? argv : [...argv, '--config', files.configFile]
   return new Promise((resolve) => {
-    execFile(process.execPath, [...mainArguments, ...all], { cwd: files.folder, env: { ...process.env, ...variables }, timeout: options.timeoutMs ?? 120_000, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+    const { file, argv: first, variables } = command()
+    execFile(file, [...first, ...all], { cwd: files.folder, env: { ...process.env, ...variables }, timeout: options.timeoutMs ?? 120_000, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1
       resolve({ code, stdout, stderr })
     })

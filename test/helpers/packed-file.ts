@@ -1,0 +1,46 @@
+// The one file, built as a release is, once for what the sources are now: tests that need it ask here.
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import path from 'node:path'
+import process from 'node:process'
+
+const root = path.resolve(import.meta.dirname, '../..')
+const cache = path.join(root, 'node_modules/.cache/tollgate-build')
+
+export type Target = 'linux-x64' | 'linux-arm64'
+
+/** The target of this machine. */
+export const ownTarget = `linux-${process.arch}` as Target
+
+/** Everything that decides what comes out. */
+function stamp (): string {
+  const hash = createHash('sha256').update(execFileSync('git', ['rev-parse', 'HEAD'], { cwd: root }))
+  for (const file of ['package-lock.json', ...globSync(['src/**/*.ts', 'build/**/*'], { cwd: root, exclude: (name) => name === 'node_modules' }).sort()]) {
+    if (/\.\w+$/.test(file)) hash.update(file).update(readFileSync(path.join(root, file)))
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+/** Builds from `checkout` into `output`. */
+export function buildFile (checkout: string, output: string, targets: readonly Target[]): void {
+  execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(checkout, 'build/file/main.ts'), targets.join(','), output], { cwd: checkout, stdio: ['ignore', 'ignore', 'inherit'] })
+}
+
+/** A folder with the file of each target, its bill of materials, licences and SHA256SUMS. */
+export function builtFolder (targets: readonly Target[]): string {
+  const folder = path.join(cache, `test-${stamp()}-${targets.join('-')}`)
+  if (existsSync(folder)) return folder
+  for (const old of globSync(`test-*-${targets.join('-')}`, { cwd: cache })) rmSync(path.join(cache, old), { recursive: true })
+  mkdirSync(cache, { recursive: true })
+  const fresh = `${folder}.new`
+  rmSync(fresh, { recursive: true, force: true })
+  buildFile(root, fresh, targets)
+  renameSync(fresh, folder)
+  return folder
+}
+
+export function packedFile (target: Target): string {
+  const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { readonly version: string }
+  return path.join(builtFolder(['linux-x64', 'linux-arm64']), `tollgate-${version}-${target}`)
+}
