@@ -20,6 +20,7 @@ import { lockState } from '../platform/state-lock.ts'
 import type { Health, MetricsJson, ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
 import { version } from '../platform/version.ts'
 import { adminRoutes } from './admin-routes.ts'
+import { certificateSource, operatorReload, remindOfCertificates } from './certificates.ts'
 import { openReloader } from './reload.ts'
 import type { ReloadPart, Reloader, Rules } from './reload.ts'
 
@@ -70,7 +71,7 @@ export async function startProgram (loaded: LoadedProgram, { clock, crashPoint }
   const { config } = loaded
   const log = openLogger({ level: config.log.level, thread: 'main' })
   const reloads: ReloadPart[] = []
-  const reloader = openReloader({ loaded, parts: reloads, log })
+  const reloader = openReloader({ loaded, parts: reloads, log, nowMs: clockFrom(clock).nowMs })
   let reportDeath: (death: Death) => void = () => {}
   const died = new Promise<Death>((resolve) => { reportDeath = resolve })
   const assembly: Assembly = {
@@ -80,7 +81,7 @@ export async function startProgram (loaded: LoadedProgram, { clock, crashPoint }
     environment: { logLevel: config.log.level, clock, crashPoint },
     onDeath: (name, error) => { reportDeath({ name, error }) },
     parts: [],
-    sources: [mainSource(reloader)],
+    sources: [mainSource(reloader), certificateSource(reloader.inForce)],
     routes: [],
     reloads
   }
@@ -116,7 +117,10 @@ async function startParts (assembly: Assembly, { phase, reloader, assemble }: St
   const lock = lockState(config.state)
   parts.push({ name: 'state lock', stop: lock.release })
   const { listen } = config.operator
-  const operator = await listening(listen, openOperatorListener({ ...listen, sources: () => sources, routes: () => routes, phase: () => phase.now, log }))
+  const operator = await listening(listen, openOperatorListener({ ...listen, tls: inForce().certificates.operator, sources: () => sources, routes: () => routes, phase: () => phase.now, log }))
+  assembly.reloads.push(operatorReload(operator))
+  const reminder = remindOfCertificates(inForce, clockFrom(environment.clock), log)
+  parts.push({ name: 'reminder of certificates', stop: reminder.cancel })
   parts.push({ name: 'operator listener', stop: () => { operator.close(); operator.closeAllConnections() } })
   const handlers: ControlHandlers = { ...await assemble(assembly), reload: () => reloader.reload() }
   const files = stateFiles(config.state)

@@ -2,16 +2,18 @@
 // in force. Whatever fails before that leaves everything as it was.
 import { isDeepStrictEqual } from 'node:util'
 import type { LoadedProgram } from '../config/load.ts'
+import type { Certificates } from '../config/certificates.ts'
 import { ConfigError } from '../config/problem.ts'
 import { mergeConfig } from '../config/reload.ts'
 import type { Config } from '../config/schema.ts'
 import type { PriceBook } from '../domain/price-book.ts'
+import { formatTimeMs } from '../domain/window.ts'
 import { isCatalogued } from '../platform/http-problem.ts'
 import type { Logger } from '../platform/logger.ts'
 import { metricJson } from '../platform/metrics.ts'
 import type { MetricsJson, ThreadHandle } from '../platform/thread.ts'
 
-export interface Rules { readonly config: Config, readonly priceBook: PriceBook }
+export interface Rules { readonly config: Config, readonly priceBook: PriceBook, readonly certificates: Certificates }
 
 export interface ReloadPart {
   /** Makes everything that the rules ask of this part, and puts nothing in force. */
@@ -35,7 +37,7 @@ export interface Reloader {
 type Result = 'applied' | 'refused' | 'failed'
 
 /** @param parts in the order in which they commit: who must know a rule first comes first */
-export function openReloader ({ loaded, parts, log }: { readonly loaded: LoadedProgram, readonly parts: readonly ReloadPart[], readonly log: Logger }): Reloader {
+export function openReloader ({ loaded, parts, log, nowMs }: { readonly loaded: LoadedProgram, readonly parts: readonly ReloadPart[], readonly log: Logger, readonly nowMs: () => number }): Reloader {
   const counts: Record<Result, number> = { applied: 0, refused: 0, failed: 0 }
   let rules: Rules = loaded
   let last: Promise<unknown> = Promise.resolve()
@@ -43,8 +45,9 @@ export function openReloader ({ loaded, parts, log }: { readonly loaded: LoadedP
   const apply = async (): Promise<ReloadAnswer> => {
     const { warnings, ...next } = loaded.again()
     const { config, changed, needsRestart } = mergeConfig(rules.config, next.config)
-    const merged = { config, priceBook: next.priceBook }
-    const hasNewPrices = !isDeepStrictEqual(next.priceBook.document, rules.priceBook.document)
+    const merged = { config, priceBook: next.priceBook, certificates: certificatesOf(rules.certificates, next.certificates) }
+    const changedFiles = filesChanged(rules, merged)
+    refuseExpired(rules, merged, nowMs())
     try {
       for (const part of parts) await part.prepare(merged)
     } catch (error) {
@@ -53,7 +56,7 @@ export function openReloader ({ loaded, parts, log }: { readonly loaded: LoadedP
     }
     for (const part of parts) await part.commit()
     rules = merged
-    return { changed: [...new Set([...changed, ...hasNewPrices ? ['billing.priceBookFile'] : []])], needsRestart, warnings }
+    return { changed: [...new Set([...changed, ...changedFiles])], needsRestart, warnings }
   }
 
   const reload = async (): Promise<ReloadAnswer> => {
@@ -82,6 +85,31 @@ export function openReloader ({ loaded, parts, log }: { readonly loaded: LoadedP
     inForce: () => rules,
     metrics: () => [metricJson('tollgate_reloads_total', Object.entries(counts).map(([result, value]) => ({ labels: { result }, value })))]
   }
+}
+
+const listeners = ['gateway', 'operator'] as const
+
+/** A listener that has served without TLS does so until the restart, and the other way round. */
+function certificatesOf (former: Certificates, next: Certificates): Certificates {
+  return Object.fromEntries(listeners.filter((name) => former[name] !== undefined).map((name) => [name, next[name] ?? former[name]]))
+}
+
+/** Keys whose files say something else, whatever their names are. */
+function filesChanged (former: Rules, next: Rules): string[] {
+  return [
+    ...isDeepStrictEqual(next.priceBook.document, former.priceBook.document) ? [] : ['billing.priceBookFile'],
+    ...listeners.filter((name) => !isDeepStrictEqual(former.certificates[name], next.certificates[name])).map((name) => `${name}.listen.tls.certificateFile`)
+  ]
+}
+
+/** One that has expired while it is in force is no mistake of the file's; to put one in force is. @throws ConfigError */
+function refuseExpired (former: Rules, next: Rules, nowMs: number): void {
+  const problems = listeners.flatMap((name) => {
+    const certificate = next.certificates[name]
+    if (certificate === undefined || certificate.notAfterMs > nowMs || certificate.certificate === former.certificates[name]?.certificate) return []
+    return [{ path: `${name}.listen.tls.certificateFile`, message: `the certificate has expired at ${formatTimeMs(certificate.notAfterMs)}`, remedy: 'put a valid one in its place' }]
+  })
+  if (problems.length > 0) throw new ConfigError(problems)
 }
 
 /** A part whose threads answer `prepare`, `commit` and `abort`. @param rulesOf what they are told */

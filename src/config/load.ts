@@ -5,8 +5,11 @@ import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import type { PriceBook } from '../domain/price-book.ts'
+import { systemClock } from '../platform/clock.ts'
 import { crashPointNames } from '../platform/crash-points.ts'
 import type { CrashPointName, CrashPointSpec } from '../platform/crash-points.ts'
+import { checkCertificates } from './certificates.ts'
+import type { Certificates } from './certificates.ts'
 import { overrideFromEnvironment } from './environment.ts'
 import { configFileBytesMax, problemsMax } from './limits.ts'
 import { readMachine, resolveAutos } from './machine.ts'
@@ -50,6 +53,7 @@ export interface LoadedConfig {
 /** For a program that serves. */
 export interface LoadedProgram extends LoadedConfig {
   readonly priceBook: PriceBook
+  readonly certificates: Certificates
   /** Reads the file anew, for the machine as it was the first time: what `auto` stood for, it stands for again. @throws ConfigError */
   readonly again: () => LoadedProgram
 }
@@ -61,8 +65,8 @@ export function loadConfig (options: LoadOptions): LoadedProgram {
   const read = priceBookFile === undefined ? undefined : readPriceBookFile(priceBookFile, shownAs(priceBookFile))
   if (read !== undefined && 'problems' in read) loading.problems.push(...read.problems)
   const loaded = finishLoading(loading)
-  const { machine } = loading
-  return { ...loaded, priceBook: (read as { readonly book: PriceBook }).book, again: () => loadConfig({ ...options, ...(machine === undefined ? {} : { machine }) }) }
+  const { machine, certificates = {} } = loading
+  return { ...loaded, priceBook: (read as { readonly book: PriceBook }).book, certificates, again: () => loadConfig({ ...options, ...(machine === undefined ? {} : { machine }) }) }
 }
 
 /** For a command: no role's settings are needed, and a broken price book stops nobody from revoking a key. @throws ConfigError */
@@ -131,6 +135,7 @@ interface Loading {
   priceBookFile: string | undefined
   autos: readonly AutoSetting[]
   machine?: Machine
+  certificates?: Certificates
   /** The state folder as the file has it, also when other settings have problems. */
   state?: string
 }
@@ -186,6 +191,7 @@ function checkWhole (draft: Config, { options, roles, loading, report }: { reado
   const checked = { report, warn: (sentence: string): void => { loading.warnings.push(sentence) }, isSound }
   checkRoutes(config, checked)
   checkRelations(config, { roles, machine, checked })
+  loading.certificates = checkCertificates(config, roles, checked, systemClock.nowMs())
   loading.config = config
   loading.machine = machine
   loading.autos = autos

@@ -35,9 +35,4 @@ function checkAggregator ({ archive, operator }: Config, { report, warn }: Check
     report(['archive', 'peers'], `${archive.copies} copies of each file, and ${archive.peers.length} peers to keep one`, 'a file on one machine alone dies with its disk: name other aggregators under `archive.peers`, or say `archive.copies: 1`')
   }
   if (operator.tokens.length === 0) warn('operator.tokens is empty: nobody can read this aggregator\'s files, so billing can\'t fetch closed segments and `tollgate verify` can\'t look at its archive')
-  const { tls } = operator.listen
-  for (const [key, isSecret] of [['certificateFile', false], ['keyFile', true]] as const) {
-    const problem = tls === undefined ? undefined : fileProblem(tls[key], { isSecret })
-    if (problem !== undefined) report(['operator', 'listen', 'tls', key], problem.message, problem.remedy)
-  }
 }

@@ -6,7 +6,6 @@ import { checkCluster } from './relations-cluster.ts'
 import type { Checked } from './problem.ts'
 import type { Role } from './role.ts'
 import type { Config } from './schema.ts'
-import { fileProblem } from './secret-file.ts'
 import { formatSize, roundSize } from './size-text.ts'
 
 export interface RelationOptions { readonly roles: readonly Role[], readonly machine: Machine, readonly checked: Checked }
@@ -72,11 +71,6 @@ function checkSecrets ({ auth, billing, operator }: Config, { report }: Checked)
 }
 
 function checkGatewayRole ({ gateway, auth }: Config, { report, warn }: Checked): void {
-  const { tls } = gateway.listen
-  for (const [key, isSecret] of [['certificateFile', false], ['keyFile', true]] as const) {
-    const problem = tls === undefined ? undefined : fileProblem(tls[key], { isSecret })
-    if (problem !== undefined) report(['gateway', 'listen', 'tls', key], problem.message, problem.remedy)
-  }
   if (gateway.routes.length === 0) report(['gateway', 'routes'], 'no route', 'a gateway without a route answers everything with G0007: add one, such as `- { id: api, path: "/**", upstream: main }`')
   const needsKeys = gateway.routes.some((route) => !route.isPublic)
   if (needsKeys && auth.secrets.length === 0) report(['auth', 'secrets'], 'no secret', 'without one no API key could be checked: add `- secretFile: api.secret`')

@@ -11,8 +11,12 @@ export const reloadedKeys: readonly string[] = [
   'gateway.addressInFlightMax', 'gateway.clientBytesPerSMin', 'gateway.clientTimeoutMs', 'gateway.trustedProxies', 'gateway.clientIp',
   'auth.secrets', 'registry.unknownKeys', 'grades',
   'billing.priceBookFile', 'billing.rangeDaysMax', 'billing.memberSecret', 'billing.operatorTokens',
-  'operator.tokens', 'operator.admins'
+  'operator.tokens', 'operator.admins',
+  'gateway.listen.tls.certificateFile', 'gateway.listen.tls.keyFile', 'gateway.listen.tls.clientCaFile', 'operator.listen.tls.certificateFile', 'operator.listen.tls.keyFile'
 ]
+
+/** Taken where it was given and still is: with it and without it the port is served in another way. */
+const neverSwitchedKeys: readonly string[] = ['gateway.listen.tls.clientCaFile']
 
 export interface MergedConfig {
   /** The new values of the keys that a reload takes, the old ones of all others. */
@@ -29,7 +33,8 @@ export function mergeConfig (current: Config, next: Config): MergedConfig {
   const needsRestart: string[] = []
   const merge = (setting: Setting, path: string, former: unknown, given: unknown): unknown => {
     if (isDeepStrictEqual(former, given)) return former
-    if (reloadedKeys.includes(path)) {
+    const isSwitched = (former === undefined) !== (given === undefined)
+    if (reloadedKeys.includes(path) && !(isSwitched && neverSwitchedKeys.includes(path))) {
       changed.push(path)
       return given
     }

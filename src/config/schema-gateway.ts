@@ -62,7 +62,8 @@ export const gateway = group({
     port: integer({ description: 'TCP port.', unit: 'port', minimum: 1, maximum: 65_535, default: 8080 }),
     tls: optional(group({
       certificateFile: text({ description: 'PEM file of the certificate and its chain.', isPath: true }),
-      keyFile: text({ description: 'PEM file of the private key.', isPath: true })
+      keyFile: text({ description: 'PEM file of the private key.', isPath: true }),
+      clientCaFile: optional(text({ description: 'PEM file of the authorities that sign clients\' certificates: a connection without a certificate of theirs is refused (docs/http.md).', isPath: true }))
     }, { description: 'Serve HTTPS on this port instead of HTTP.' }))
   }, { description: 'Where clients connect.' }),
   workers: integer({ description: 'Threads that serve requests, all on one port.', unit: 'threads', minimum: 1, maximum: 64, default: 'auto', auto: 'one less than the machine has cores, at least 1' }),

@@ -46,6 +46,8 @@ export interface GatekeeperOptions {
   /** Of routes that don't say their own. */
   readonly requestBytesMax: number
   readonly isTls: boolean
+  /** Clients come through mutual-tls-port.ts, which says their addresses. */
+  readonly isBehindTls: boolean
 }
 
 /** Not a failure of the caller's: it may come back at once. */
@@ -96,8 +98,8 @@ export class Gatekeeper {
   get #isPreflight (): boolean { return this.#head.preflightMethod !== '' && this.#head.apiKey === '' && !this.#head.hasBody }
 
   #admitTo (exchange: Exchange, route: Route, response: HttpResponse): void {
-    const { addresses, isTls } = this.#options
-    const peer = addressText(new Uint8Array(response.getRemoteAddress()))
+    const { addresses, isTls, isBehindTls } = this.#options
+    const peer = addressText(new Uint8Array(isBehindTls ? response.getProxiedRemoteAddress() : response.getRemoteAddress()))
     const { clientIp, isProxyTrusted } = addresses.find(peer, this.#head.forwardedFor)
     this.#origin = { peer, isProxyTrusted, isTls }
     this.#address = addressBlock(clientIp)

@@ -151,7 +151,8 @@ function make (rules: GatewayRules, { services, limiter, directory, partitions }
     addressInFlightMax: gateway.addressInFlightMax,
     clientPace: { bytesPerSMin: gateway.clientBytesPerSMin, windowMs: gateway.clientTimeoutMs },
     requestBytesMax: gateway.requestBytesMax,
-    isTls: gateway.listen.tls !== undefined
+    isTls: gateway.listen.tls !== undefined,
+    isBehindTls: gateway.listen.tls?.clientCaFile !== undefined
   })
   return { rules, gatekeeper, authenticator, addresses, upstreams, counts }
 }

@@ -1,22 +1,28 @@
 // The HTTP server of one worker: uWebSockets.js with what it leaves to its user. Whatever is thrown in one of its handlers
 // ends the process, so nothing is.
-import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js'
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js'
 import uws from 'uWebSockets.js'
 import { sleepMs } from '../platform/clock.ts'
-import { TollgateError } from '../domain/errors.ts'
+import { openPlainPort, openTlsPort } from './client-port.ts'
+import type { ClientPort, Serve, TlsFiles } from './client-port.ts'
 import { boundConnections } from './connection-bounds.ts'
 import { Exchange } from './exchange.ts'
+import { openMutualTlsPort } from './mutual-tls-port.ts'
 import type { RulesInForce } from './rules-in-force.ts'
 import type { Services } from './services.ts'
 
 export interface ServerOptions {
   readonly host: string
   readonly port: number
-  readonly tls: { readonly certificateFile: string, readonly keyFile: string } | undefined
+  readonly tls: TlsFiles | undefined
+  /** Of a port whose clients must show a certificate: see mutual-tls-port.ts. */
+  readonly socketFile: string
   readonly stopTimeoutMs: number
 }
 
 export interface Server {
+  /** Its certificate can be changed. */
+  readonly port: Pick<ClientPort, 'prepare' | 'commit' | 'abort'>
   /** No new connections; requests in flight are finished, up to the time-out, then cut. Resolves when all is closed. */
   readonly stop: () => Promise<void>
 }
@@ -29,29 +35,36 @@ const settleTimeoutMs = 5_000
 
 /** @throws TollgateError PORT_IN_USE; CONFIG_INVALID for a certificate that can't be used */
 export async function openServer (options: ServerOptions, services: Services, inForce: RulesInForce): Promise<Server> {
-  const { tls } = options
   ;(uws as unknown as { _cfg: (key: string) => void })._cfg(withoutMark)
-  const app = tls === undefined ? uws.App() : secureApp(tls)
-  const counting = boundConnections(app, options.port, () => inForce.connectionBounds, services)
-  app.any('/*', (response: HttpResponse, request: HttpRequest) => { take(response, request, services, inForce) })
-  const listening = await listen(app, options)
+  const bounds = boundConnections(options.port, () => inForce.connectionBounds, services)
+  const serve: Serve = (app, onCount) => {
+    app.filter((response, change) => {
+      // The library's types say Number, the object.
+      const isNew = Number(change) > 0
+      onCount(isNew ? 1 : -1)
+      bounds.onChange(response, isNew)
+    })
+    app.any('/*', (response: HttpResponse, request: HttpRequest) => { take(response, request, services, inForce) })
+  }
+  const port = await openPort(serve, options, bounds.mayOpen).catch((error: unknown) => {
+    bounds.cancel()
+    throw error
+  })
   return {
+    port,
     stop: async () => {
       services.isStopping = true
-      uws.us_listen_socket_close(listening)
+      port.stopListening()
       await drained(services, options.stopTimeoutMs)
-      counting.cancel()
-      app.close()
+      bounds.cancel()
+      port.close()
     }
   }
 }
 
-function secureApp ({ certificateFile, keyFile }: NonNullable<ServerOptions['tls']>): TemplatedApp {
-  try {
-    return uws.SSLApp({ cert_file_name: certificateFile, key_file_name: keyFile })
-  } catch (error) {
-    throw new TollgateError('CONFIG_INVALID', `the certificate ${certificateFile} and the key ${keyFile} can't be used together, or can't be read`, { cause: error })
-  }
+async function openPort (serve: Serve, { host, port, tls, socketFile }: ServerOptions, mayOpen: (address: string) => boolean): Promise<ClientPort> {
+  if (tls === undefined) return await openPlainPort(serve, { host, port })
+  return await (tls.clientCaFile === undefined ? openTlsPort(serve, { host, port }, tls) : openMutualTlsPort(serve, { host, port, tls, socketFile, mayOpen }))
 }
 
 function take (response: HttpResponse, request: HttpRequest, services: Services, inForce: RulesInForce): void {
@@ -61,18 +74,6 @@ function take (response: HttpResponse, request: HttpRequest, services: Services,
   } catch (error) {
     exchange.crash(error)
   }
-}
-
-function listen (app: TemplatedApp, { host, port }: ServerOptions): Promise<us_listen_socket> {
-  return new Promise((resolve, reject) => {
-    app.listen(host, port, (socket) => {
-      if (socket !== false) resolve(socket)
-      else {
-        app.close()
-        reject(new TollgateError('PORT_IN_USE', `the gateway can't listen on ${host}:${port}`))
-      }
-    })
-  })
 }
 
 /** Also waits for the events of what was answered: a ticket that nobody waits for would never be counted. */

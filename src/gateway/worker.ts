@@ -1,4 +1,5 @@
 // Entry of a gateway worker's thread.
+import path from 'node:path'
 import { eventBytesMax } from '../domain/usage-event.ts'
 import { openWorkerSide } from '../journal/worker-side.ts'
 import type { JournalWorkerSpec } from '../journal/worker-side.ts'
@@ -49,7 +50,7 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
     isStopping: false
   }
   const inForce = new RulesInForce(rules, { services, limiter, directory, partitions: journal.partitions })
-  const server = await openServer({ host: gateway.listen.host, port: options.port, tls: gateway.listen.tls, stopTimeoutMs: gateway.stopTimeoutMs }, services, inForce)
+  const server = await openServer({ host: gateway.listen.host, port: options.port, tls: gateway.listen.tls, socketFile: path.join(path.dirname(options.registry.file), `mutual-tls-${options.worker}.sock`), stopTimeoutMs: gateway.stopTimeoutMs }, services, inForce)
   return {
     health: () => healthOf(services),
     metrics: async () => [...metricsOf(services), ...inForce.metrics(), ...limiter.metrics(options.worker === 0)],
@@ -62,9 +63,18 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
       await inForce.close()
     },
     handlers: {
-      prepare: (next: GatewayRules) => { inForce.prepare(next) },
-      commit: () => { inForce.commit() },
-      abort: () => { inForce.abort() }
+      prepare: (next: GatewayRules) => {
+        if (next.gateway.listen.tls !== undefined) server.port.prepare(next.gateway.listen.tls)
+        inForce.prepare(next)
+      },
+      commit: () => {
+        server.port.commit()
+        inForce.commit()
+      },
+      abort: () => {
+        server.port.abort()
+        inForce.abort()
+      }
     }
   }
 }

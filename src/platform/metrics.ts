@@ -14,6 +14,7 @@ interface MetricDefinition {
 export const metricCatalogue = {
   tollgate_build_info: { type: 'gauge', help: 'Always 1; the labels say what runs', labels: ['version', 'node'] },
   tollgate_price_book_info: { type: 'gauge', help: 'Always 1; the label is the digest of the price book in force, the same wherever the same prices are', labels: ['sha256'] },
+  tollgate_certificate_not_after_seconds: { type: 'gauge', help: 'When the certificate of a listener ends, seconds since the epoch', labels: ['listener'] },
   tollgate_reloads_total: { type: 'counter', help: 'Reloads of the configuration: applied, refused (what the file says or names can\'t be used, nothing has changed), failed (for another reason, nothing has changed)', labels: ['result'] },
 
   tollgate_gateway_answers_total: { type: 'counter', help: 'Answers that left whole, by route and class of status', labels: ['route', 'status'] },

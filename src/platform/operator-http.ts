@@ -1,11 +1,12 @@
 // The operator's listener: health, readiness and metrics, never on the gateway's port, and routes that other parts bring
 // along. Its own answers are small and computed on demand; it is not a path for clients.
-import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
+import type { SecureContextOptions } from 'node:tls'
 import { AggregatorRegistry } from 'prom-client'
 import type { Logger } from './logger.ts'
+import { tlsServerDefaults } from './tls.ts'
 import type { Health, MetricsJson } from './thread.ts'
 
 export interface OperatorSource {
@@ -25,8 +26,8 @@ export interface OperatorRoute {
 export interface OperatorOptions {
   readonly host: string
   readonly port: number
-  /** PEM files. */
-  readonly tls?: { readonly certificateFile: string, readonly keyFile: string } | undefined
+  /** PEM texts. */
+  readonly tls?: { readonly certificate: string, readonly key: string } | undefined
   readonly sources: () => readonly OperatorSource[]
   readonly routes: () => readonly OperatorRoute[]
   readonly phase: () => 'starting' | 'serving' | 'stopping'
@@ -88,6 +89,11 @@ function send (request: IncomingMessage, response: ServerResponse, { status, con
   response.end(request.method === 'HEAD' ? undefined : body)
 }
 
+/** For the listener's start, and for `setSecureContext` of one that listens: connections that stand go on as they are. */
+export function secureContextOf ({ certificate, key }: NonNullable<OperatorOptions['tls']>): SecureContextOptions {
+  return { ...tlsServerDefaults, cert: certificate, key }
+}
+
 /** Resolves when it listens; rejects with the listening error. */
 export async function openOperatorListener (options: OperatorOptions): Promise<Server> {
   const { tls } = options
@@ -95,7 +101,7 @@ export async function openOperatorListener (options: OperatorOptions): Promise<S
   const listener: RequestListener = (request, response) => { void respond(request, response, options) }
   const server = tls === undefined
     ? createServer(bounds, listener)
-    : createSecureServer({ ...bounds, cert: readFileSync(tls.certificateFile), key: readFileSync(tls.keyFile) }, listener)
+    : createSecureServer({ ...bounds, ...secureContextOf(tls) }, listener)
   server.maxConnections = connectionsMax
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

@@ -1,12 +1,14 @@
 // The running program reads its configuration anew: on a signal, over the admin API, on the command line. All of it or nothing.
 import assert from 'node:assert/strict'
-import { appendFileSync, chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { appendFileSync, chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { signApiKeyToken } from '../../src/domain/api-key.ts'
+import { openAuthority } from '../helpers/certificates.ts'
 import { openEchoUpstream } from '../helpers/echo-upstream.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { defaultPrices, runCommand, runJson, startProgram, writeProgramFiles } from '../helpers/program.ts'
@@ -18,12 +20,13 @@ const admins = `  admins: [{ name: ops, role: write, token: ${adminToken} }, { n
 
 interface Running { readonly files: ProgramFiles, readonly program: Program, readonly edit: (change: (text: string) => string) => void, readonly original: string }
 
-async function start (t: TestContext): Promise<Running> {
+async function start (t: TestContext, change: (text: string) => string = (text) => text): Promise<Running> {
   const folder = mkdtempSync(path.join(tmpdir(), 'tollgate-reload-'))
   t.after(() => { rmSync(folder, { recursive: true, force: true }) })
   const upstream = await openEchoUpstream()
   t.after(() => { upstream.close() })
   const files = await writeProgramFiles({ folder, upstreamUrl: upstream.url, extra: admins })
+  writeFileSync(files.configFile, change(readFileSync(files.configFile, 'utf8')))
   const program = await startProgram(files)
   t.after(() => program.kill())
   const original = readFileSync(files.configFile, 'utf8')
@@ -122,6 +125,50 @@ test('a file that can\'t be used changes nothing, and every mistake is told', as
   edit((text) => text)
   assert.deepEqual((await post(running)).content['changed'], [])
   assert.deepEqual(await reloads(running), { applied: 1, refused: mistakes.length + 1, failed: 0 })
+})
+
+test('certificates: what can\'t be used is refused, their end is a metric, and config check says what is wrong', async (t) => {
+  const authority = openAuthority(t)
+  for (const [name, days] of [['good', 90], ['better', 20], ['near', 3], ['expired', -1]] as const) authority.issue(name, days)
+  const [served, key] = [path.join(authority.folder, 'served.pem'), path.join(authority.folder, 'served.key')]
+  const put = (certificate: string, ofKey = certificate): void => {
+    copyFileSync(path.join(authority.folder, `${certificate}.pem`), served)
+    copyFileSync(path.join(authority.folder, `${ofKey}.key`), key)
+  }
+  put('good')
+  const running = await start(t, (text) => text.replace(/(gateway:\n  listen: \{ host: 127\.0\.0\.1, port: \d+)/, `$1, tls: { certificateFile: ${served}, keyFile: ${key} }`))
+  const { files } = running
+  const check = async (): Promise<string> => await runCommand(files, ['config', 'check']).then(({ code, stdout, stderr }) => `${code} ${stdout}${stderr}`)
+  const endsAt = async (): Promise<number> => Number(/^tollgate_certificate_not_after_seconds\{listener="gateway"\} (\d+)$/m.exec(await (await fetch(`http://127.0.0.1:${files.ports.operator}/metrics`)).text())?.[1])
+  const endOf = (name: string): number => new X509Certificate(readFileSync(path.join(authority.folder, `${name}.pem`))).validToDate.getTime() / 1000
+  assert.equal(await endsAt(), endOf('good'))
+
+  const wrong: readonly (readonly [change: () => void, message: RegExp])[] = [
+    [() => { put('better', 'good') }, /tollgate\.yaml:\d+: gateway\.listen\.tls\.keyFile: the key in .* doesn't belong to the certificate/],
+    [() => { put('better'); writeFileSync(key, 'none') }, /gateway\.listen\.tls\.keyFile: .* holds no private key/],
+    [() => { put('better'); writeFileSync(served, 'none') }, /gateway\.listen\.tls\.certificateFile: .* holds no certificate/],
+    [() => { put('better'); rmSync(served) }, /gateway\.listen\.tls\.certificateFile: .* can't be read: ENOENT/],
+    [() => { put('better'); chmodSync(key, 0o644) }, /gateway\.listen\.tls\.keyFile: .* is open to other users/]
+  ]
+  for (const [change, message] of wrong) {
+    change()
+    const { status, content } = await post(running)
+    assert.equal(status, 422)
+    assert.match(String(content['message']), message)
+    assert.match(await check(), message)
+    assert.equal(await endsAt(), endOf('good'))
+    rmSync(key, { force: true })
+  }
+  put('expired')
+  const expired = await post(running)
+  assert.match(`${expired.status} ${String(expired.content['message'])}`, /^422 .*[^]*gateway\.listen\.tls\.certificateFile: the certificate has expired at /)
+  assert.match(await check(), /^0 [^]*warning: the certificate of gateway\.listen has expired at /)
+
+  put('near')
+  const near = await post(running)
+  assert.deepEqual([near.status, near.content['changed']], [200, ['gateway.listen.tls.certificateFile']])
+  assert.match(String(near.content['warnings']), /expires at .*: renew it, and run `tollgate reload`/)
+  assert.equal(await endsAt(), endOf('near'))
 })
 
 test('reloads without end under load: every answer is whole, and billed once', async (t) => {

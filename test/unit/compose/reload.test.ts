@@ -25,7 +25,7 @@ function open (t: TestContext): Open {
     commit: async () => { await new Promise(setImmediate); said.push(`${name} commits`) },
     abort: async () => { said.push(`${name} aborts`) }
   })
-  const reloader = openReloader({ loaded: loadConfig({ file: folder.file, env: {}, machine }), parts: ['first', 'second', 'third'].map(part), log: openLogger({ level: 'silent', thread: 'test' }) })
+  const reloader = openReloader({ loaded: loadConfig({ file: folder.file, env: {}, machine }), parts: ['first', 'second', 'third'].map(part), log: openLogger({ level: 'silent', thread: 'test' }), nowMs: () => Date.now() })
   return { folder, reloader, said, failing }
 }
 

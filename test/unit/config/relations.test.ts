@@ -5,9 +5,12 @@ import type { TestContext } from 'node:test'
 import { ConfigError, loadConfig } from '../../../src/config/load.ts'
 import type { Machine } from '../../../src/config/machine.ts'
 import { machine, openConfigFolder, soundConfig } from '../../helpers/config-folder.ts'
+import { testCertificate, testKey } from '../../helpers/raw-http-certificate.ts'
 
 function outcome (t: TestContext, config: string, has: Partial<Machine> = {}): { readonly problems: readonly string[], readonly warnings: readonly string[] } {
-  const { file } = openConfigFolder(t, config)
+  const { file, write } = openConfigFolder(t, config)
+  write('certificate.pem', testCertificate)
+  write('key.pem', testKey)
   try {
     return { problems: [], warnings: loadConfig({ file, env: {}, machine: { ...machine, ...has } }).warnings }
   } catch (error) {
@@ -23,7 +26,9 @@ test('what doesn\'t fit together is refused with the reason', (t) => {
     [`${soundConfig}journal: { bytesMax: 64MiB, segmentBytes: 32MiB }\n`, 'journal.bytesMax', /less than 160MiB: 3 segments of 32MiB/],
     [`${soundConfig}journal: { segmentBytes: 300000 }\n`, 'journal.segmentBytes', /no multiple of 4KiB/],
     [soundConfig.replace('gateway:\n', 'gateway:\n  inFlightMax: 1000000\n') + 'journal: { bytesMax: 10GiB }\n', 'journal.bytesMax', /3000000 requests in flight/],
-    [soundConfig.replace('gateway:\n', 'gateway:\n  listen: { tls: { certificateFile: prices.yaml, keyFile: none.pem } }\n'), 'gateway.listen.tls.keyFile', /ENOENT/],
+    [soundConfig.replace('gateway:\n', 'gateway:\n  listen: { tls: { certificateFile: certificate.pem, keyFile: none.pem } }\n'), 'gateway.listen.tls.keyFile', /ENOENT/],
+    [soundConfig.replace('gateway:\n', 'gateway:\n  listen: { tls: { certificateFile: certificate.pem, keyFile: certificate.pem } }\n'), 'gateway.listen.tls.keyFile', /holds no private key/],
+    [soundConfig.replace('gateway:\n', 'gateway:\n  listen: { tls: { certificateFile: certificate.pem, keyFile: key.pem, clientCaFile: key.pem } }\n'), 'gateway.listen.tls.clientCaFile', /holds no certificate/],
     [`${soundConfig}journal: { ringBytes: 100000 }\n`, 'journal.ringBytes', /no power of two/],
     [`${soundConfig}journal: { ringBytes: 64KiB, bytesMax: 1GiB, refusedBytesMax: 600MiB }\n`, 'journal.refusedBytesMax', /more than half/],
     [`${soundConfig}operator: { listen: { port: 8080 } }\n`, 'operator.listen.port', /port of gateway\.listen too/],

@@ -6,7 +6,8 @@ import { mergeConfig, reloadedKeys } from '../../../src/config/reload.ts'
 import { configSetting } from '../../../src/config/schema.ts'
 import type { Config } from '../../../src/config/schema.ts'
 import type { Setting } from '../../../src/config/setting.ts'
-import { machine, openConfigFolder } from '../../helpers/config-folder.ts'
+import { machine, openConfigFolder, soundConfig } from '../../helpers/config-folder.ts'
+import { testCertificate, testKey } from '../../helpers/raw-http-certificate.ts'
 
 type Values = Readonly<Record<string, unknown>>
 
@@ -28,7 +29,10 @@ function withValue (config: Config, path: string, value: unknown): Config {
 const at = (config: Config, path: string): unknown => path.split('.').reduce<unknown>((value, step) => (value as Values | undefined)?.[step], config)
 
 test('each key is taken or left, alone and with all others, and none is lost', (t) => {
-  const { config } = loadConfig({ file: openConfigFolder(t).file, env: {}, machine })
+  const { file, write } = openConfigFolder(t, `${soundConfig.replace('gateway:', 'gateway:\n  listen: { tls: { certificateFile: c.pem, keyFile: k.pem, clientCaFile: c.pem } }')}operator: { listen: { tls: { certificateFile: c.pem, keyFile: k.pem } } }\n`)
+  write('c.pem', testCertificate)
+  write('k.pem', testKey)
+  const { config } = loadConfig({ file, env: {}, machine })
   const paths = leaves(configSetting, config, '')
   assert.ok(paths.length > 60)
   const isTaken = (path: string): boolean => reloadedKeys.some((key) => path === key || path.startsWith(`${key}.`))
@@ -45,6 +49,19 @@ test('each key is taken or left, alone and with all others, and none is lost', (
   assert.deepEqual([...changed].sort(), [...reloadedKeys].sort())
   assert.deepEqual(needsRestart, paths.filter((path) => !isTaken(path)))
   for (const path of paths) assert.equal(at(merged, path), isTaken(path) ? 'another' : at(config, path), path)
+})
+
+test('a port whose clients must show a certificate stays one, and the other way round', (t) => {
+  const { file, write } = openConfigFolder(t, soundConfig.replace('gateway:', 'gateway:\n  listen: { tls: { certificateFile: c.pem, keyFile: k.pem } }'))
+  write('c.pem', testCertificate)
+  write('k.pem', testKey)
+  const { config } = loadConfig({ file, env: {}, machine })
+  const mutual = withValue(config, 'gateway.listen.tls.clientCaFile', '/ca.pem')
+  for (const [from, to] of [[config, mutual], [mutual, config]] as const) {
+    const { config: merged, changed, needsRestart } = mergeConfig(from, to)
+    assert.deepEqual([at(merged, 'gateway.listen.tls.clientCaFile'), changed, needsRestart], [at(from, 'gateway.listen.tls.clientCaFile'), [], ['gateway.listen.tls.clientCaFile']])
+  }
+  assert.deepEqual(mergeConfig(mutual, withValue(config, 'gateway.listen.tls.clientCaFile', '/other.pem')).changed, ['gateway.listen.tls.clientCaFile'])
 })
 
 test('the same file, read again, changes nothing', (t) => {

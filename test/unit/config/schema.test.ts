@@ -22,6 +22,7 @@ import { ringBytesMax } from '../../../src/journal/ring.ts'
 import { statementBytesMax } from '../../../src/journal/writer.ts'
 import { burstMax } from '../../../src/limiter/gcra.ts'
 import { machine, openConfigFolder } from '../../helpers/config-folder.ts'
+import { testCertificate, testKey } from '../../helpers/raw-http-certificate.ts'
 
 const root = path.resolve(import.meta.dirname, '../../..')
 const example = readFileSync(path.join(root, 'tollgate.example.yaml'), 'utf8')
@@ -33,7 +34,7 @@ function loadExample (t: TestContext, text: string): LoadedConfig {
   const { file, write } = openConfigFolder(t, text)
   write('prices.example.yaml', prices)
   for (const name of ['api.secret', 'member.secret', 'payment.token', 'files.token', 'admin.token', 'kafka.password', 'redis.password']) write(`secrets/${name}`, `example-${name}-of-more-than-32-characters`)
-  for (const name of ['tls/certificate.pem', 'tls/key.pem', 'tls/ca.pem']) write(name, '')
+  for (const [name, pem] of [['certificate', testCertificate], ['key', testKey], ['ca', testCertificate]] as const) write(`tls/${name}.pem`, pem)
   return loadConfig({ file, env: {}, machine })
 }
 
