@@ -140,15 +140,13 @@ test(`mixed load for ${loadMs / 1000} s, plain and over TLS, seed ${seed}: the b
 })
 
 /** Opens connections in groups, so that the queue of those that wait to be accepted doesn't overflow. */
-async function openIdle (port: number, count: number): Promise<Socket[]> {
-  const sockets: Socket[] = []
+async function openIdle (port: number, count: number, sockets: Socket[]): Promise<void> {
   while (sockets.length < count) {
     const group = Array.from({ length: Math.min(100, count - sockets.length) }, () => connect({ port, host: '127.0.0.1' }))
     await Promise.all(group.map((socket) => new Promise((resolve, reject) => { socket.once('connect', resolve); socket.once('error', reject) })))
     for (const socket of group) { socket.on('error', () => {}); socket.resume() }
     sockets.push(...group)
   }
-  return sockets
 }
 
 /** How often each connection says something: the server lets one go that is silent for 10 s. */
@@ -160,16 +158,17 @@ test(`${idleCount} connections are held while requests are served`, async (t) =>
   // Once, so that what a first request makes is there.
   const before = await paidDuring(payingClients(rig.port, tokens, 5), () => sleep(500))
   const beforeBytes = rig.memoryBytes()
-  let sockets: Socket[] = []
+  const sockets: Socket[] = []
   let heldBytes = 0
   const paid = await paidDuring(payingClients(rig.port, tokens, 5), async () => {
-    sockets = await openIdle(rig.port, idleCount)
-    const endMs = performance.now() + idleMs
+    let endMs = Infinity
+    const opening = openIdle(rig.port, idleCount, sockets).finally(() => { endMs = performance.now() + idleMs })
     for (let at = 0; performance.now() < endMs; at = (at + 1) % 50) {
       for (let index = at; index < sockets.length; index += 50) (sockets[index] as Socket).write('GET /nowhere HTTP/1.1\r\nHost: idle\r\n\r\n')
       await sleep(idleRequestMs / 50)
       heldBytes = Math.max(heldBytes, rig.memoryBytes())
     }
+    await opening
   })
   const open = sockets.filter(({ destroyed, readyState }) => !destroyed && readyState === 'open').length
   for (const socket of sockets) socket.destroy()

@@ -124,6 +124,7 @@ for (const [what, path, isWhole] of [
   ['a short answer', '/api/echo', true],
   ['a chunked answer that comes at once', '/api/chunked', true],
   ['an answer without a body', '/api/status/204', true],
+  ['an answer that says nothing has changed', '/api/status/304', true],
   ['a long answer', '/api/big?bytes=200000', false],
   ['a long chunked answer', '/api/big?chunked&bytes=200000', false]
 ] as const) {
