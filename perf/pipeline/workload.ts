@@ -55,6 +55,7 @@ export class Workload {
       clientAgent: agents[pick(agents.length)] ?? '',
       caller: this.#callers[caller],
       traceId,
+      traceparent: `00-${traceId.replaceAll('-', '')}-00f067aa0ba902b7-01`,
       routeId: 'api',
       requestBytes: pick(2_000),
       responseBytes: 100 + pick(20_000),

@@ -1,7 +1,7 @@
 // The SQL of the archive: staged events into Parquet, Parquet back into counts.
 import { sqlText } from '../platform/duckdb.ts'
 import { hourSql } from './aggregator-sql.ts'
-import { archiveColumnNames, eventColumnNames } from './event-columns.ts'
+import { addedColumns, archiveColumnNames, eventColumnNames } from './event-columns.ts'
 
 export interface StagedTable { readonly partition: number, readonly table: string, rows: number, bytes: number }
 
@@ -21,7 +21,12 @@ export function copyHour (tables: readonly StagedTable[], { hour, file }: { read
   return `COPY (SELECT * FROM (${selectStaged(tables)}) WHERE ${hourSql} = ${hour}) TO ${sqlText(file)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v2)`
 }
 
-/** Archive files as one source. Columns are named, so a file of another version is refused and never misread. */
+/**
+ * Archive files as one source. Columns are named, so a file of another version is refused and never misread; those that were
+ * added since are empty where a file lacks them.
+ */
 export function readArchive (files: readonly string[]): string {
-  return `(SELECT ${archiveColumnNames.join(', ')} FROM read_parquet([${files.map(sqlText).join(', ')}], hive_partitioning = false))`
+  const added = Object.entries(addedColumns).map(([name, type]) => `NULL::${type} AS ${name}`).join(', ')
+  return `(SELECT ${archiveColumnNames.join(', ')} FROM (SELECT * FROM (SELECT ${added}) WHERE false
+    UNION ALL BY NAME SELECT * FROM read_parquet([${files.map(sqlText).join(', ')}], hive_partitioning = false, union_by_name = true)))`
 }

@@ -20,6 +20,7 @@ export const eventColumns = {
   memberId: 'BIGINT',
   memberGrade: 'VARCHAR',
   traceId: 'VARCHAR',
+  traceparent: 'VARCHAR',
   routeId: 'VARCHAR',
   apiEndpointId: 'BIGINT',
   requestBytes: 'BIGINT',
@@ -30,6 +31,9 @@ export const eventColumns = {
 } as const
 
 export const eventColumnNames: readonly string[] = Object.keys(eventColumns)
+
+/** Columns that files of older versions lack: nobody's count depends on them. */
+export const addedColumns = { traceparent: eventColumns.traceparent } as const
 
 /** What counting needs of an event. */
 export const countedColumnNames = [

@@ -6,13 +6,14 @@ const text = '"(?:[^"\\\\\\x00-\\x1f]|\\\\.)+"'
 const number = '\\d{1,16}'
 const time = '"\\d{4}-\\d\\d-\\d\\dT(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z"'
 const uuid = '"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"'
+const traceparent = '"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"'
 const grade = '"GRADE_(?:FREE|CLASSIC|PREMIUM)"'
 
 const fields: readonly (readonly [field: string, pattern: string, isOptional?: true])[] = [
   ['eventId', uuid], ['requestTime', time], ['responseTime', time], ['requestProtocol', text], ['requestMethod', text],
   ['requestUri', text], ['responseStatus', number], ['errorCode', text, true], ['clientIp', text, true],
   ['clientAgent', text, true], ['apiKeyId', number, true], ['memberId', number, true], ['memberGrade', grade, true],
-  ['traceId', text], ['routeId', text], ['apiEndpointId', number], ['gatewayId', text], ['requestBytes', number],
+  ['traceId', text], ['traceparent', traceparent, true], ['routeId', text], ['apiEndpointId', number], ['gatewayId', text], ['requestBytes', number],
   ['responseBytes', number], ['upstreamLatencyMs', number, true], ['units', number], ['schemaVersion', number],
   ['streamId', uuid], ['seq', number], ['prevSeq', number]
 ]

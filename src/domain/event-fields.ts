@@ -33,6 +33,7 @@ export const eventFields = {
   memberId: { kind: 'number', isRequired: false, meaning: 'The member' },
   memberGrade: { kind: 'text', isRequired: false, meaning: 'The grade of its key' },
   traceId: { kind: 'text', isRequired: true, meaning: 'X-TRACE-ID of request and answer' },
+  traceparent: { kind: 'text', isRequired: false, meaning: 'W3C trace context as the upstream got it: version, trace, parent, flags' },
   routeId: { kind: 'text', isRequired: true, meaning: 'The route of the configuration' },
   apiEndpointId: { kind: 'number', isRequired: true, meaning: 'The endpoint of the price book; 0 for none' },
   gatewayId: { kind: 'text', isRequired: true, meaning: 'The gateway that answered' },

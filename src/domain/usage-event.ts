@@ -28,6 +28,8 @@ export interface UsageEvent {
   readonly memberId?: number
   readonly memberGrade?: GradeType
   readonly traceId: string
+  /** W3C: as the upstream got it. Events of older versions have none. */
+  readonly traceparent?: string
   readonly routeId: string
   /** 0: no endpoint of the price book matched. */
   readonly apiEndpointId: number
@@ -58,7 +60,7 @@ export const unitsMax = 1_000_000_000
 /** Bytes of UTF-8 that each text may take between its quotes; what is longer is cut. */
 export const eventTextBytesMax = {
   eventId: 36, requestProtocol: 16, requestMethod: 32, requestUri: 2048, errorCode: 16, clientIp: 64, clientAgent: 512,
-  memberGrade: 16, traceId: 64, routeId: 64, gatewayId: 128, streamId: 36
+  memberGrade: 16, traceId: 64, traceparent: 55, routeId: 64, gatewayId: 128, streamId: 36
 } as const
 
 /** Every field at its largest: the longest event that the encoder can write, in bytes, without the chain that the journal appends. */
@@ -87,8 +89,9 @@ export function encodeUsageEvent (event: UsageEvent): string {
   if (event.apiKeyId !== undefined) json += ',"apiKeyId":' + digits('apiKeyId', event.apiKeyId)
   if (event.memberId !== undefined) json += ',"memberId":' + digits('memberId', event.memberId)
   if (event.memberGrade !== undefined) json += ',"memberGrade":"' + event.memberGrade + '"'
-  json += ',"traceId":' + boundedJsonText(event.traceId, max.traceId) +
-    ',"routeId":' + boundedJsonText(event.routeId, max.routeId) +
+  json += ',"traceId":' + boundedJsonText(event.traceId, max.traceId)
+  if (isText(event.traceparent)) json += ',"traceparent":' + boundedJsonText(event.traceparent, max.traceparent)
+  json += ',"routeId":' + boundedJsonText(event.routeId, max.routeId) +
     ',"apiEndpointId":' + digits('apiEndpointId', event.apiEndpointId) +
     ',"gatewayId":' + boundedJsonText(event.gatewayId, max.gatewayId) +
     ',"requestBytes":' + digits('requestBytes', event.requestBytes) +
@@ -150,6 +153,7 @@ const fieldChecks: readonly (readonly [field: string, isRequired: boolean, check
   ['memberId', false, integerOf(0)],
   ['memberGrade', false, patternOf(new RegExp(`^(${gradeTypes.join('|')})$`), 'a grade')],
   ['traceId', true, textOf(eventTextBytesMax.traceId)],
+  ['traceparent', false, patternOf(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'a traceparent')],
   ['routeId', true, textOf(eventTextBytesMax.routeId)],
   ['apiEndpointId', true, integerOf(0)],
   ['requestBytes', true, integerOf(0)],

@@ -17,6 +17,7 @@ export class RequestFacts {
   /** As the client sent it, without query. */
   path = ''
   traceId = ''
+  traceparent = ''
   clientAgent = ''
   /** As usage events may have it. */
   clientIp: string | undefined
@@ -82,6 +83,7 @@ export function answerOf (facts: RequestFacts, outcome: Outcome): Answer {
     clientAgent: facts.clientAgent,
     caller: facts.caller,
     traceId: facts.traceId,
+    traceparent: facts.traceparent,
     routeId: facts.route?.config.id ?? '',
     priceBook: facts.priceBook,
     requestBytes: outcome.requestBytes,

@@ -22,7 +22,7 @@ import { RequestHead } from './request-head.ts'
 import { upstreamPath } from './router.ts'
 import type { Route, Router } from './router.ts'
 import type { Services } from './services.ts'
-import { traceIdOf } from './trace-id.ts'
+import { traceIdOf, traceparentOf } from './trace-id.ts'
 import { upstreamHeaders } from './upstream-headers.ts'
 import type { RequestOrigin } from './upstream-headers.ts'
 
@@ -77,6 +77,7 @@ export class Gatekeeper {
     }
     const route = this.#route()
     facts.traceId = traceIdOf(head.traceId, route?.config.trustTraceId === true)
+    facts.traceparent = traceparentOf(head.traceparent, facts.traceId)
     facts.route = route
     facts.cors = route?.cors?.headersFor(head.origin) ?? noHeaders
     facts.counts = route === undefined ? undefined : this.#options.counts[route.index]
@@ -190,7 +191,7 @@ export class Gatekeeper {
     exchange.forward({
       via,
       path: upstreamPath(route, head.path, head.query),
-      headers: upstreamHeaders(head, route, via.upstream.config.forwardHost, this.#origin, caller, exchange.facts.traceId),
+      headers: upstreamHeaders(head, route, via.upstream.config.forwardHost, this.#origin, caller, exchange.facts),
       announcedBytes: head.isChunked ? -1 : Math.max(head.contentLength, 0),
       bodyBytesMax: route.config.requestBytesMax ?? requestBytesMax,
       address: this.#address,

@@ -42,6 +42,7 @@ export interface Answer {
   readonly clientAgent: string
   readonly caller: Caller | undefined
   readonly traceId: string
+  readonly traceparent: string
   readonly routeId: string
   readonly priceBook: PriceBook | undefined
   readonly requestBytes: number
@@ -113,6 +114,7 @@ export class Meter {
       memberId: caller?.claims.memberId,
       memberGrade: caller?.claims.grade,
       traceId: answer.traceId,
+      traceparent: answer.traceparent,
       routeId: answer.routeId,
       apiEndpointId,
       gatewayId: this.#options.gatewayId,

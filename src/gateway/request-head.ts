@@ -22,6 +22,8 @@ export class RequestHead {
   forwardedHost = ''
   forwarded = ''
   traceId = ''
+  traceparent = ''
+  tracestate = ''
   /** Of the head: the request line, and each header with its name, without blanks around it. */
   bytes = 0
   headerCount = 0
@@ -57,7 +59,7 @@ export class RequestHead {
 
   #reset (): void {
     this.host = this.apiKey = this.userAgent = this.origin = this.forwardedFor = this.forwardedProto = this.forwardedHost = ''
-    this.forwarded = this.traceId = this.upgrade = this.preflightMethod = this.#connection = ''
+    this.forwarded = this.traceId = this.traceparent = this.tracestate = this.upgrade = this.preflightMethod = this.#connection = ''
     this.contentLength = -1
     this.isChunked = false
     this.headers.length = this.headerCount = 0
@@ -86,7 +88,9 @@ export class RequestHead {
       case 'forwardedProto': this.forwardedProto = text; return
       case 'forwardedHost': this.forwardedHost = text; return
       case 'forwarded': this.forwarded = joined(this.forwarded, text); return
-      case 'traceId': this.traceId = text
+      case 'traceId': this.traceId = text; return
+      case 'traceparent': this.traceparent = joined(this.traceparent, text); return
+      case 'tracestate': this.tracestate = joined(this.tracestate, text)
     }
   }
 
@@ -130,21 +134,21 @@ export class RequestHead {
 
 type Meaning =
   | 'forward' | 'drop' | 'host' | 'apiKey' | 'userAgent' | 'origin' | 'preflightMethod' | 'contentLength' | 'transferEncoding'
-  | 'connection' | 'upgrade' | 'forwardedFor' | 'forwardedProto' | 'forwardedHost' | 'forwarded' | 'traceId'
+  | 'connection' | 'upgrade' | 'forwardedFor' | 'forwardedProto' | 'forwardedHost' | 'forwarded' | 'traceId' | 'traceparent' | 'tracestate'
 
 const meanings: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ['host', 'host'], ['x-api-key', 'apiKey'], ['user-agent', 'userAgent'], ['origin', 'origin'],
   ['access-control-request-method', 'preflightMethod'], ['content-length', 'contentLength'],
   ['transfer-encoding', 'transferEncoding'], ['connection', 'connection'], ['upgrade', 'upgrade'],
   ['x-forwarded-for', 'forwardedFor'], ['x-forwarded-proto', 'forwardedProto'], ['x-forwarded-host', 'forwardedHost'],
-  ['forwarded', 'forwarded'], ['x-trace-id', 'traceId'],
+  ['forwarded', 'forwarded'], ['x-trace-id', 'traceId'], ['traceparent', 'traceparent'], ['tracestate', 'tracestate'],
   // Of this hop, or answered by this server already (Expect), or the gateway's alone to say.
   ...['keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'http2-settings',
     'expect', 'x-member-id', 'x-api-key-id', 'x-member-grade'].map((name) => [name, 'drop'] as const),
   // Common, and known to be valid names.
   ...['accept', 'accept-encoding', 'accept-language', 'authorization', 'cache-control', 'content-encoding', 'content-type',
     'cookie', 'if-match', 'if-modified-since', 'if-none-match', 'if-range', 'if-unmodified-since', 'pragma', 'range', 'referer',
-    'priority', 'sec-fetch-dest', 'sec-fetch-mode', 'sec-fetch-site', 'traceparent', 'tracestate', 'x-requested-with', 'x-request-id']
+    'priority', 'sec-fetch-dest', 'sec-fetch-mode', 'sec-fetch-site', 'x-requested-with', 'x-request-id']
     .map((name) => [name, 'forward'] as const)
 ])
 

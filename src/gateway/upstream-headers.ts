@@ -1,5 +1,6 @@
 // The headers that the upstream gets: the client's end-to-end headers, and what only the gateway may say.
 import type { Caller } from './authentication.ts'
+import type { RequestFacts } from './facts.ts'
 import type { RequestHead } from './request-head.ts'
 import type { Route } from './router.ts'
 
@@ -15,7 +16,7 @@ export interface RequestOrigin {
  * Name, value, name, value …; a new array. Bodies of unknown length go chunked, and the length of a collected one is
  * the HTTP client's to say.
  */
-export function upstreamHeaders (head: RequestHead, route: Route, isHostForwarded: boolean, origin: RequestOrigin, caller: Caller | undefined, traceId: string): string[] {
+export function upstreamHeaders (head: RequestHead, route: Route, isHostForwarded: boolean, origin: RequestOrigin, caller: Caller | undefined, { traceId, traceparent }: Pick<RequestFacts, 'traceId' | 'traceparent'>): string[] {
   const headers = head.headers.slice()
   if (isHostForwarded) headers.push('host', head.host)
   if (origin.isProxyTrusted) {
@@ -28,7 +29,9 @@ export function upstreamHeaders (head: RequestHead, route: Route, isHostForwarde
   } else {
     headers.push('x-forwarded-for', origin.peer, 'x-forwarded-proto', schemeOf(origin), 'x-forwarded-host', head.host)
   }
-  headers.push('x-trace-id', traceId)
+  headers.push('x-trace-id', traceId, 'traceparent', traceparent)
+  // It belongs to a traceparent: without the client's own it says nothing.
+  if (head.tracestate !== '' && traceparent === head.traceparent) headers.push('tracestate', head.tracestate)
   if (caller !== undefined) headers.push('x-member-id', caller.memberIdText, 'x-api-key-id', caller.apiKeyIdText, 'x-member-grade', caller.claims.grade)
   if (route.config.forwardApiKey && head.apiKey !== '') headers.push('x-api-key', head.apiKey)
   return headers

@@ -19,7 +19,7 @@ export function usageEventOf (seq: number): UsageEvent {
     eventId: `0b8f0d3e-8f39-4d0c-9d6c-${seq.toString(16).padStart(12, '0')}`, requestTimeMs, responseTimeMs: requestTimeMs + seq % 90, requestProtocol: 'HTTP/1.1', requestMethod: seq % 3 === 0 ? 'POST' : 'GET',
     requestUri: `/tracking/${seq % 13}`, responseStatus: isRefused ? 429 : seq % 17 === 0 ? 503 : 200, ...(isRefused ? { errorCode: 'G0006' } : { upstreamLatencyMs: seq % 90 }),
     clientIp: `203.0.113.${seq % 200 + 1}`, clientAgent: 'curl/8.5.0 "quoted"', ...keyed, traceId: `00000000-0000-4000-8000-${seq.toString(16).padStart(12, '0')}`,
-    routeId: seq % 4 === 0 ? 'other' : 'tracking', apiEndpointId: seq % 6, gatewayId: `gateway-${seq % 2 + 1}`, requestBytes: seq % 100, responseBytes: seq % 1_000, units: 1 + seq % 3
+    traceparent: `00-${'a'.repeat(20)}${seq.toString(16).padStart(12, '0')}-00f067aa0ba902b7-01`, routeId: seq % 4 === 0 ? 'other' : 'tracking', apiEndpointId: seq % 6, gatewayId: `gateway-${seq % 2 + 1}`, requestBytes: seq % 100, responseBytes: seq % 1_000, units: 1 + seq % 3
   }
 }
 

@@ -4,6 +4,7 @@ import { cpSync, existsSync, globSync, readFileSync, readdirSync, renameSync, rm
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { readArchive } from '../../src/aggregator/archive-sql.ts'
 import type { OpenedAggregator } from '../../src/aggregator/open.ts'
 import { flushAll, foldAll, openTestAggregator, openTestLedger, query, takeAll, temporaryFolder } from '../helpers/aggregator-rig.ts'
 import { MemoryUsageLog, lineOf, testHour, testTimeMs, usageEvent } from '../helpers/memory-usage-log.ts'
@@ -45,7 +46,7 @@ test('events lie by date and hour, typed, with every field, under a name that sa
   const log = new MemoryUsageLog()
   const opened = await openTestAggregator(folder)
   const stream = log.openStream()
-  const event = usageEvent({ errorCode: 'G0008', clientAgent: 'agent', requestTimeMs: testTimeMs + 1 })
+  const event = usageEvent({ errorCode: 'G0008', clientAgent: 'agent', traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', requestTimeMs: testTimeMs + 1 })
   stream.append([event, usageEvent({ requestTimeMs: testTimeMs + 3_600_000 })])
   await takeAll(opened, log)
   await flushAll(opened, log)
@@ -325,4 +326,22 @@ test('a line of another gateway\'s making never leaves its token in the archive'
   for (const file of globSync('**/*', { cwd: folder, withFileTypes: true })) {
     if (file.isFile()) assert.ok(!readFileSync(path.join(file.parentPath, file.name)).includes('secret-token'), file.name)
   }
+})
+
+test('files of a version without some columns are read beside newer ones, and alone', async (t) => {
+  const folder = temporaryFolder(t, 'columns')
+  const log = new MemoryUsageLog()
+  const opened = await openTestAggregator(folder)
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  log.openStream().append([usageEvent({ traceparent }), usageEvent()])
+  await takeAll(opened, log)
+  await flushAll(opened, log)
+  opened.close()
+  const [newer = ''] = parquet(folder)
+  const older = path.join(folder, 'older.parquet')
+  await query(':memory:', `COPY (SELECT * EXCLUDE (traceparent) FROM read_parquet('${newer}', hive_partitioning = false)) TO '${older}' (FORMAT parquet)`)
+  const read = async (...files: readonly string[]): Promise<unknown[]> =>
+    (await query<{ seq: bigint, traceparent: string | null }>(':memory:', `SELECT seq, traceparent FROM ${readArchive(files)} ORDER BY ALL`)).map(({ seq, traceparent: text }) => [Number(seq), text])
+  assert.deepEqual(await read(older), [[1, null], [2, null]])
+  for (const files of [[older, newer], [newer, older]]) assert.deepEqual(await read(...files), [[1, traceparent], [1, null], [2, null], [2, null]])
 })

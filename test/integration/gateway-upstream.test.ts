@@ -147,7 +147,8 @@ test('headers on their way to the upstream', async (t) => {
     'Proxy-Authorization': 'Basic x', Authorization: 'Bearer mine', Cookie: 'a=b'
   })
   const answer = await client.answer()
-  const sent = json(answer)['headers'] as Record<string, string>
+  const { traceparent = '', ...sent } = json(answer)['headers'] as Record<string, string>
+  assert.match(traceparent, /^00-0f8fad5bd9cb469fa16570867728950e-[0-9a-f]{16}-01$/)
   assert.deepEqual({ ...sent, host: '' }, {
     host: '', 'x-kept': 'k\xc3\xa9pt', authorization: 'Bearer mine', cookie: 'a=b', 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http',
     'x-forwarded-host': 'gateway.test', 'x-trace-id': traceId, 'x-member-id': '3', 'x-api-key-id': '7', 'x-member-grade': 'GRADE_FREE'
@@ -158,6 +159,23 @@ test('headers on their way to the upstream', async (t) => {
   assert.equal(open2['x-api-key'], 'abc')
   assert.notEqual(open2['x-trace-id'], traceId)
   client.destroy()
+})
+
+test('a trace goes on to the upstream and into the event; what is no trace is replaced, and its state with it', async (t) => {
+  const rig = await startRig(t)
+  const client = open(rig, 'GET /api/echo', { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00', tracestate: 'vendor=1' })
+  const sentOf = async (): Promise<unknown[]> => {
+    const { traceparent, tracestate } = json(await client.answer())['headers'] as Record<string, string>
+    return [traceparent, tracestate]
+  }
+  assert.deepEqual(await sentOf(), ['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00', 'vendor=1'])
+  client.send(requestText('GET /api/echo', { 'X-API-KEY': rig.token(), traceparent: '00-nonsense', tracestate: 'vendor=1' }))
+  const [made, state] = await sentOf()
+  assert.match(String(made), /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/)
+  assert.equal(state, undefined)
+  client.destroy()
+  const events = (await rig.journal.events(2)).map(({ event }) => event)
+  assert.deepEqual(events.map(({ traceparent }) => traceparent), ['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00', made])
 })
 
 test('behind a trusted proxy its word about the client goes on', async (t) => {

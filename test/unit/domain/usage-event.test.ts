@@ -42,6 +42,14 @@ test('empty fields are left out', () => {
   assert.equal(json['errorCode'], 'G0001')
 })
 
+test('a traceparent is in the event where there is one, and a line of a version without it is read', () => {
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const line = encodeUsageEvent({ ...event, traceparent }) + chain
+  assert.ok(line.includes(`,"traceId":"5f6c1c9e-3d52-4f6e-8a53-2f1f0d6a1b2c","traceparent":"${traceparent}","routeId":`))
+  assert.deepEqual([line, encodeUsageEvent(event) + chain].map((each) => { const parsed = parseUsageEvent(each); return 'event' in parsed ? parsed.event.traceparent : parsed.problem }), [traceparent, undefined])
+  assert.deepEqual(parseUsageEvent(line.replace('00-4', '00-X')), { problem: 'traceparent: not a traceparent' })
+})
+
 test('no text can break the line: quotes, line breaks, NUL and lone surrogates', () => {
   const line = encodeUsageEvent({ ...event, clientAgent: 'a"b\\c\nd\u0000e\ud800f\udc00g😀\u2028é' }) + chain
   assert.ok(!line.includes('\n'))
@@ -59,7 +67,7 @@ test('long texts are cut at their bound, never within a character', () => {
 test('the largest event is as long as it is said to be', () => {
   const most = Number.MAX_SAFE_INTEGER
   const text = '\u0001'.repeat(5000)
-  const largest = encodeUsageEvent({ ...event, requestMethod: text, requestProtocol: text, requestUri: text, clientIp: text, clientAgent: text, traceId: text, routeId: text, gatewayId: text, errorCode: text, apiKeyId: most, memberId: most, apiEndpointId: most, requestBytes: most, responseBytes: most, upstreamLatencyMs: most, units: unitsMax })
+  const largest = encodeUsageEvent({ ...event, requestMethod: text, requestProtocol: text, requestUri: text, clientIp: text, clientAgent: text, traceId: text, traceparent: text, routeId: text, gatewayId: text, errorCode: text, apiKeyId: most, memberId: most, apiEndpointId: most, requestBytes: most, responseBytes: most, upstreamLatencyMs: most, units: unitsMax })
   assert.ok(Buffer.byteLength(largest) <= eventBytesMax)
   assert.ok(Buffer.byteLength(largest) > eventBytesMax * 0.97, 'the bound is not far away')
   assert.equal(Buffer.byteLength(chain) + 1 <= eventChainBytesMax, true)

@@ -7,7 +7,7 @@ import { rateLimitText, refusedText, retryAfterS, routeLimits } from '../../../s
 import type { RouteLimit } from '../../../src/gateway/rate-limits.ts'
 import { createRouter } from '../../../src/gateway/router.ts'
 import { statusLine } from '../../../src/gateway/status-line.ts'
-import { traceIdOf } from '../../../src/gateway/trace-id.ts'
+import { traceIdOf, traceparentOf } from '../../../src/gateway/trace-id.ts'
 
 const rules = { unitsHeader: '', isLimited: false, hasCors: false }
 
@@ -96,4 +96,15 @@ test('a trace id is the client\'s only where it is trusted and a UUID', () => {
   assert.equal(traceIdOf(id, true), id)
   for (const [given, isTrusted] of [[id, false], ['', true], [`${id}x`, true], ['x'.repeat(36), true]] as const) assert.match(traceIdOf(given, isTrusted), /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)
   assert.notEqual(traceIdOf(id, false), id)
+})
+
+test('a traceparent is the client\'s where it is valid; else one of the trace id, and of no other request', () => {
+  const given = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const id = '0F8fad5b-d9cb-469f-a165-70867728950e'
+  assert.equal(traceparentOf(given, id), given)
+  assert.equal(traceparentOf(given.replace('00-', '01-'), id), given.replace('00-', '01-'), 'a later version')
+  const invalid = ['', 'ff' + given.slice(2), given.slice(0, -1), given + '0', given.toUpperCase(), given + ', ' + given, given.replace(/-4bf9[^-]*/, '-' + '0'.repeat(32)), given.replace(/-00f0[^-]*/, '-' + '0'.repeat(16))]
+  for (const text of invalid) assert.match(traceparentOf(text, id), /^00-0f8fad5bd9cb469fa16570867728950e-[0-9a-f]{16}-01$/, text)
+  assert.notEqual(traceparentOf('', id), traceparentOf('', id))
+  assert.doesNotMatch(traceparentOf('', '00000000-0000-0000-0000-000000000000'), /^00-0{32}/)
 })
