@@ -25,4 +25,4 @@ cluster_packages=(redis-server:redis-server openssl:openssl setpriv:util-linux j
 # What brings usage events from Kafka to Elasticsearch, and Elasticsearch itself.
 elastic_packages=(rsyslogd:rsyslog '/usr/lib/*/rsyslog/imkafka.so:rsyslog-kafka' '/usr/lib/*/rsyslog/omelasticsearch.so:rsyslog-elasticsearch' unzip:unzip)
 # What looks at the one file and runs it for another architecture.
-file_packages=(readelf:binutils systemd-analyze:systemd qemu-aarch64-static:qemu-user-static mmdebstrap:mmdebstrap)
+file_packages=(readelf:binutils systemd-analyze:systemd qemu-aarch64-static:qemu-user-static mmdebstrap:mmdebstrap systemd-nspawn:systemd-container)

@@ -10,6 +10,7 @@ import { terminalTable } from './harness/table.ts'
 import { backlog } from './scenarios/backlog.ts'
 import { billing } from './scenarios/billing.ts'
 import { clusterPipeline } from './scenarios/cluster-pipeline.ts'
+import { file } from './scenarios/file.ts'
 import { flushCost } from './scenarios/flush-cost.ts'
 import { freshness } from './scenarios/freshness.ts'
 import { gateway } from './scenarios/gateway.ts'
@@ -19,7 +20,7 @@ import { redis } from './scenarios/redis.ts'
 import { shipper } from './scenarios/shipper.ts'
 import { takeOver } from './scenarios/take-over.ts'
 
-const scenarios: readonly Scenario[] = [gateway, pipeline, billing, memory, shipper, clusterPipeline, redis, freshness, takeOver, backlog, flushCost]
+const scenarios: readonly Scenario[] = [gateway, pipeline, billing, memory, file, shipper, clusterPipeline, redis, freshness, takeOver, backlog, flushCost]
 /** All scenarios of the cluster. */
 const clusterGroup = 'cluster'
 

@@ -30,7 +30,7 @@ for (const machine of machines) {
       if (packed === undefined) delete process.env['PACKED_PROGRAM']
       else process.env['PACKED_PROGRAM'] = packed
     })
-    const files = await writeProgramFiles({ folder, upstreamUrl: upstream.url, extra: 'log: { level: warn }' })
+    const files = await writeProgramFiles({ folder, upstreamUrl: upstream.url, extra: 'archive: { flushIntervalMs: 1000 }' })
     const said = await runCommand(files, ['version', '--json'], { withConfig: false })
     assert.equal((JSON.parse(said.stdout) as { readonly target: string }).target, 'linux-arm64', said.stderr)
     const check = await runCommand(files, ['config', 'check'])

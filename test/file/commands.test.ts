@@ -1,6 +1,6 @@
 // Every command of the one file starts, and what the file needs of its surroundings is said in one sentence when it is missing.
 import assert from 'node:assert/strict'
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -54,15 +54,12 @@ test('a read-only or noexec place is refused with the setting\'s name, and nothi
   for (const [options, said] of [['ro', /EROFS/], ['noexec', /mounted noexec/]] as const) {
     const place = path.join(files.folder, options)
     mkdirSync(place)
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `${options},size=128m,mode=700`, 'tollgate-test', place])
-    try {
-      const { status, stderr } = run(['run', '--config', files.configFile], { TOLLGATE_NATIVE_FOLDER: place, TMPDIR: temporary, HOME: files.folder })
-      assert.equal(status, 1, stderr)
-      assert.match(stderr, said)
-      assert.match(stderr, /NATIVE_FOLDER_UNUSABLE: .*\nset TOLLGATE_NATIVE_FOLDER/)
-    } finally {
-      execFileSync('umount', [place])
-    }
+    // A mount of this command's own, which goes with it.
+    const script = `mount -t tmpfs -o ${options},size=128m,mode=700 test '${place}' && exec '${file}' run --config '${files.configFile}'`
+    const { status, stderr } = spawnSync('unshare', [process.getuid?.() === 0 ? '-m' : '-rm', 'sh', '-c', script], { encoding: 'utf8', env: { PATH: process.env['PATH'], TOLLGATE_NATIVE_FOLDER: place, TMPDIR: temporary, HOME: files.folder } })
+    assert.equal(status, 1, stderr)
+    assert.match(stderr, said)
+    assert.match(stderr, /NATIVE_FOLDER_UNUSABLE: .*\nset TOLLGATE_NATIVE_FOLDER/)
   }
   assert.deepEqual(readdirSync(temporary), [])
 })

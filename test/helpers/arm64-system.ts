@@ -1,23 +1,14 @@
 // A Debian for arm64 beside this machine's own: its C libraries from Debian's archive, and the one file in it under
 // qemu-user. Made once and kept.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { debianMirror } from './debian-mirror.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const cache = path.join(root, 'node_modules/.cache/tollgate-build')
 
 export type Release = 'bookworm' | 'trixie'
-
-/** Where this machine has its own packages from. */
-function mirror (): string {
-  const files = ['/etc/apt/sources.list', ...readdirSync('/etc/apt/sources.list.d').map((name) => path.join('/etc/apt/sources.list.d', name))]
-  for (const file of files.filter((name) => existsSync(name))) {
-    const found = /^(?:URIs:|deb)\s+(?:\[[^\]]*\]\s+)?(\S+\/debian)\/?(?=\s|$)/m.exec(readFileSync(file, 'utf8'))
-    if (found?.[1] !== undefined) return found[1]
-  }
-  throw new Error('this machine names no mirror of Debian in /etc/apt')
-}
 
 function libraries (release: Release): string {
   const folder = path.join(cache, `arm64-${release}`)
@@ -26,7 +17,7 @@ function libraries (release: Release): string {
   const fresh = `${folder}.new`
   rmSync(fresh, { recursive: true, force: true })
   // Unpacked only: no script of a package runs, so nothing of arm64 need run for it.
-  execFileSync('mmdebstrap', ['--quiet', '--arch=arm64', '--variant=extract', '--include=libc6,libstdc++6', release, fresh, mirror()], { stdio: ['ignore', 'ignore', 'inherit'] })
+  execFileSync('mmdebstrap', ['--quiet', '--arch=arm64', '--variant=extract', '--include=libc6,libstdc++6', release, fresh, debianMirror()], { stdio: ['ignore', 'ignore', 'inherit'] })
   if (!existsSync(path.join(fresh, 'lib'))) symlinkSync('usr/lib', path.join(fresh, 'lib'))
   renameSync(fresh, folder)
   return folder

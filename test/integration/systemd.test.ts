@@ -1,5 +1,5 @@
 // What systemd hears from the real program: ready, alive, stopping. A receiver stands in for systemd's socket, strace for
-// whatever makes a thread stick. The same under a real systemd: test/file/systemd.test.ts.
+// whatever makes a thread stick. The same under a real systemd: test/file/systemd-machine.test.ts.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
