@@ -46,8 +46,9 @@ for (const machine of machines) {
     const proof = await runCommand(files, ['verify', '--wait', '120'])
     assert.equal(proof.code, 0, `${proof.stdout}${proof.stderr}`)
     const day = new Date().toISOString().slice(0, 10)
-    const bill = await runJson<{ readonly totalCount: number, readonly totalCost: unknown }>(files, ['bill', '--member', String(memberId), '--from', day, '--to', day])
-    assert.equal(bill.totalCount, requests, JSON.stringify(bill))
+    const bill = await runJson<{ readonly total: { readonly count: number, readonly costMicros: string } }>(files, ['bill', '--member', String(memberId), '--from', day, '--to', day])
+    assert.equal(bill.total.count, requests, JSON.stringify(bill))
+    assert.equal(bill.total.costMicros, '15000000', 'five requests at 3 won')
     assert.equal(await program.stop(), 0)
   })
 }
