@@ -109,6 +109,9 @@ export function writeFacts (response: HttpResponse, { traceId, cors }: AnswerFac
 export function writeWholeAnswer (response: HttpResponse, { contentLength }: AnswerHead, { chunks, isBodyless, isHead, mustClose }: { readonly chunks: readonly Buffer[], readonly isBodyless: boolean, readonly isHead: boolean, readonly mustClose: boolean }): void {
   if (!isBodyless) response.end(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks), mustClose)
   else if (isHead && contentLength >= 0) response.endWithoutBody(contentLength, mustClose)
-  // 204 and 304 have no length, and the server takes no other arguments without one.
-  else response.endWithoutBody()
+  else {
+    // 204 and 304 have no length, and the server takes no other arguments without one.
+    if (mustClose) response.writeHeader('Connection', 'close')
+    response.endWithoutBody()
+  }
 }

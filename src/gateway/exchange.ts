@@ -234,7 +234,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   #release (): void {
     crashPoint('gateway.before-release')
     // The connection can't serve another request while this one's body is not at its end, or when the gateway stops.
-    const mustClose = this.#services.isStopping || this.#upload?.isComplete === false
+    const mustClose = this.facts.isChunked || this.#services.isStopping || this.#upload?.isComplete === false
     this.#upload?.drop()
     if (this.#reply.release(mustClose)) this.#answered()
     crashPoint('gateway.after-release')

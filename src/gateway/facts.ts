@@ -14,6 +14,8 @@ import type { Upstream } from './upstream.ts'
 
 export class RequestFacts {
   method = ''
+  /** The server below is lax about chunks and may lose its place in them (docs/http.md): their connection ends with the answer. */
+  isChunked = false
   /** As the client sent it, without query. */
   path = ''
   traceId = ''

@@ -68,6 +68,7 @@ export class Gatekeeper {
     const verdict = head.read(request)
     if (verdict === 'broken') { exchange.abandon(); return }
     facts.method = head.method
+    facts.isChunked = head.isChunked
     facts.path = head.path
     facts.clientAgent = head.userAgent
     if (verdict === 'malformed' || !isPathPlain(head.path)) {
@@ -202,8 +203,7 @@ export class Gatekeeper {
 
   /** A long body of a refused request isn't worth reading: the connection is closed instead. */
   #withBody (problem: Problem): Problem {
-    const isLong = this.#head.isChunked || this.#head.contentLength > drainedBytesMax
-    return isLong ? { ...problem, mustClose: true } : problem
+    return this.#head.contentLength > drainedBytesMax ? { ...problem, mustClose: true } : problem
   }
 }
 

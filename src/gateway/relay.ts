@@ -40,7 +40,6 @@ export class Relay implements Deferred {
   #isHeadWritten = false
   #isComplete = false
   #isReleased = false
-  #mustClose = false
   #isOver = false
   #hasWritable = false
   #firstPieceBytes = pieceBytes
@@ -79,10 +78,9 @@ export class Relay implements Deferred {
     return body
   }
 
-  /** The held rest may go. @param mustClose the connection ends with the answer */
-  release (mustClose: boolean): void {
+  /** The held rest may go. */
+  release (): void {
     this.#isReleased = true
-    this.#mustClose = mustClose
     if (!this.isBlocked) this.#flush()
   }
 
@@ -192,7 +190,8 @@ export class Relay implements Deferred {
       if (!this.#response.write(piece)) { this.isBlocked = true; break }
     }
     if (!this.#isReleased || this.#queue.length > 0) return
-    this.#response.end(undefined, this.#mustClose)
+    // Never with the order to close: the server would write that header now, into the body.
+    this.#response.end()
     this.#done()
   }
 

@@ -53,7 +53,10 @@ export class Reply {
     this.#head = head
     this.#isBodyless = this.#facts.isHead || status === 204 || status === 304
     if (this.#isBodyless || (head.contentLength >= 0 && head.contentLength <= wholeAnswerBytesMax)) return
-    this.#relay = new Relay(this.#response, batch, head.contentLength, ends, () => { this.#writeHead() })
+    this.#relay = new Relay(this.#response, batch, head.contentLength, ends, () => {
+      this.#writeHead()
+      if (this.#facts.isChunked) this.#response.writeHeader('Connection', 'close')
+    })
   }
 
   push (chunk: Buffer): void {
@@ -84,10 +87,10 @@ export class Reply {
     return this.#facts.isHead || this.isClientGone ? 0 : problemBody(problem, this.#facts.traceId).length
   }
 
-  /** Lets the last byte go. @returns true when the answer has left; else the relay's onDone says so */
+  /** Lets the last byte go. @param mustClose the connection ends with an answer that is written as a whole; one that is relayed has said so at its start, if it knew. @returns true when the answer has left; else the relay's onDone says so */
   release (mustClose: boolean): boolean {
     if (this.#relay !== undefined) {
-      this.#relay.release(mustClose)
+      this.#relay.release()
       return false
     }
     this.#response.cork(() => { this.#writeWhole(mustClose) })

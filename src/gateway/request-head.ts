@@ -156,8 +156,8 @@ const isPlainText = /^[\t\x20-\x7e]*$/
 // eslint has nothing against a control character that is written as what it is: the point of this pattern.
 const hasControl = new RegExp('[\\u0000-\\u0008\\u000a-\\u001f\\u007f]')
 const isToken = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
-/** RFC 3986 allows fewer; what an upstream must never see is a blank, a control or a byte beyond ASCII. */
-const isTarget = /^[\x21-\x7e]*$/
+/** RFC 3986 allows fewer; what an upstream must never see is a blank, a control, a byte beyond ASCII, or a fragment, which some cut off and some don't. */
+const isTarget = /^[\x21\x22\x24-\x7e]*$/
 /** A name or address and a port: with a user, a path or a list in it, two servers could read two hosts. */
 const isHost = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i
 /** Digits alone, and few enough to stay exact. */

@@ -81,6 +81,9 @@ function wrongAtUpstream ({ verdict, sees = {}, mayReach }: Case, seen: readonly
   ]
 }
 
+/** As the server below takes it: its connection ends with the answer. */
+function isChunked ({ bytes }: Case): boolean { return /^transfer-encoding:[ \t]*chunked[ \t]*\r$/im.test(([bytes].flat().join('').split('\r\n\r\n')[0] ?? '').split('\r\n:')[0] + '\r') }
+
 async function problemsOf (one: Case): Promise<string[]> {
   const from = upstream.seen.length
   const isHead = String(one.bytes).startsWith('HEAD ')
@@ -88,10 +91,11 @@ async function problemsOf (one: Case): Promise<string[]> {
   const problems: string[] = []
   try {
     await send(client, one.bytes)
-    const { verdict } = await judge(client, isHead)
+    const { verdict, answer } = await judge(client, isHead)
     if (verdict !== one.verdict) problems.push(`${verdict}, not ${one.verdict}`)
     problems.push(...wrongAtUpstream(one, upstream.seen.slice(from)))
-    const isOpen = (verdict === 'forwarded' || verdict.endsWith(', open')) && one.isSpent !== true
+    const isOpen = ((verdict === 'forwarded' && !isChunked(one)) || verdict.endsWith(', open')) && one.isSpent !== true
+    if (verdict === 'forwarded' && isChunked(one) !== (header(answer as RawAnswer, 'connection') === 'close')) problems.push(`the connection ${isChunked(one) ? 'goes on' : 'ends'}`)
     if (isOpen) problems.push(...[await ask(client, `/open/same-${++serial}`)].filter((problem) => problem !== undefined).map((problem) => `the next request: ${problem}`))
     else if (verdict !== 'waits' && one.isSpent !== true) await client.closed().catch(() => { problems.push('the connection goes on') })
   } finally {

@@ -227,6 +227,7 @@ const targets: readonly Case[] = [
   { name: 'dots in overlong UTF-8', bytes: get('', '/open/\xc0\xae\xc0\xae/api'), verdict: 'refused 400' },
   { name: 'a byte beyond ASCII in the query', bytes: get('', '/open/x?\xe9'), verdict: 'refused 400' },
   { name: 'a fragment', bytes: get('', '/open/x#y'), verdict: 'refused 400' },
+  { name: 'a fragment behind a query', bytes: get('', '/open/x?a#y'), verdict: 'refused 400' },
   { name: 'a blank', bytes: get('', '/open/x y'), verdict: 'server 505' },
   { name: 'a target of 10,000 bytes', bytes: get('', `/open/${'x'.repeat(10_000)}`), verdict: 'refused 400' },
   { name: 'a query of 10,000 bytes', bytes: get('', `/open/x?${'y'.repeat(10_000)}`), verdict: 'forwarded', sees: { target: `/open/x?${'y'.repeat(10_000)}` } }

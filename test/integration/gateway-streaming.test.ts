@@ -165,6 +165,34 @@ test('an upstream that answers before it has read the request: the answer arrive
   assert.deepEqual([offered?.event['responseStatus'], offered?.event['errorCode']], [200, undefined])
 })
 
+test('an answer that is relayed to a chunked request is framed as it should be, and says that the connection ends', async (t) => {
+  const rig = await startRig(t)
+  const client = new RawClient(rig.port)
+  client.send(requestText('POST /api/big?chunked&bytes=200000', { 'X-API-KEY': rig.token(), 'Transfer-Encoding': 'chunked' }, '5\r\nabcde\r\n0\r\n\r\n'))
+  const answer = await client.answer()
+  assert.deepEqual([answer.status, answer.body.length, answer.restBytes, header(answer, 'connection')], [200, 200_000, 0, 'close'])
+  client.destroy()
+})
+
+test('a gateway that stops finishes an answer of unknown length as it should be framed', async (t) => {
+  const rig = await startRig(t, { gateway: { stopTimeoutMs: 20_000 } })
+  const client = new RawClient(rig.port)
+  client.send(requestText('GET /api/big?chunked&bytes=20000000', { 'X-API-KEY': rig.token() }))
+  await eventually('the answer begins', () => client.received().length > 0, { everyMs: 1 })
+  client.socket.pause()
+  const stopping = rig.gateway.stop()
+  await eventually('the gateway takes no more connections', async () => {
+    const other = new RawClient(rig.port)
+    try { await other.closed(200) } catch { return false } finally { other.destroy() }
+    return true
+  })
+  client.socket.resume()
+  const answer = await client.answer()
+  assert.deepEqual([answer.status, answer.body.length, answer.restBytes], [200, 20_000_000, 0])
+  client.destroy()
+  await stopping
+})
+
 test('a body that grows beyond the limit is refused with 413, and the upstream is told', async (t) => {
   const rig = await startRig(t, { gateway: { requestBytesMax: 500_000 } })
   const client = new RawClient(rig.port)

@@ -46,7 +46,11 @@ class Client {
     return isRoom
   }
 
-  end (): void { assert.ok(!this.isEnded && this.hasHead); this.isEnded = true }
+  end (_body?: undefined, closesConnection = false): void {
+    assert.ok(!this.isEnded && this.hasHead)
+    assert.ok(!closesConnection, 'the server would write a header behind the body')
+    this.isEnded = true
+  }
 }
 
 export function run (seed: number): void {
@@ -71,7 +75,7 @@ export function run (seed: number): void {
   const steps: readonly (() => boolean)[] = [
     () => { if (isPaused || at === body.length) return false; pushSome(); return true },
     () => { if (at < body.length || isComplete) return false; relay.complete(); isComplete = true; return true },
-    () => { if (!isComplete || isReleased) return false; isReleased = true; relay.release(false); return true },
+    () => { if (!isComplete || isReleased) return false; isReleased = true; relay.release(); return true },
     () => { const item = deferred.shift(); item?.turn(); return item !== undefined },
     () => { if (!relay.isBlocked || random() < 0.5) return false; relay.nudge(); return true },
     () => { if (!client.wantsWritable || !(relay.isBlocked || random() < 0.1)) return false; client.writable(); return true }

@@ -22,7 +22,8 @@ const mutants: Readonly<Record<string, readonly [from: string, to: string] | rea
   'the upstream never resumed': ['if (!this.isBlocked && !this.#isOver) this.#ends.resumeUpstream()', ''],
   'the upstream never paused': [['if (this.isBlocked && !this.#isOver) this.#ends.pauseUpstream()', ''], ['if (this.isBlocked) this.#ends.pauseUpstream()\n    else', 'if (!this.isBlocked)']],
   'chunks not cut': ['chunk.length > bytesMax ? chunk.subarray(0, bytesMax) : chunk', 'chunk'],
-  'released without an end': ['this.#response.end(undefined, this.#mustClose)', '']
+  'released without an end': ['this.#response.end()', ''],
+  'the order to close in the body': ['this.#response.end()', 'this.#response.end(undefined, true)']
 }
 
 for (const [name, change] of Object.entries(mutants)) {

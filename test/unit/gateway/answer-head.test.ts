@@ -73,7 +73,8 @@ test('an answer without a body is ended without one', () => {
   }
   assert.deepEqual(written(5, { isHead: true, mustClose: true }), [['endWithoutBody', 5, true]])
   // An undefined length would be written as a number: it must not be given at all.
-  assert.deepEqual(written(-1, { isHead: true, mustClose: true }), [['endWithoutBody']])
+  assert.deepEqual(written(-1, { isHead: true, mustClose: true }), [['writeHeader', 'Connection', 'close'], ['endWithoutBody']])
+  assert.deepEqual(written(-1, { isHead: true }), [['endWithoutBody']])
   assert.deepEqual(written(5, {}), [['endWithoutBody']])
   assert.deepEqual(written(2, { isBodyless: false, chunks: [Buffer.from('a'), Buffer.from('b')], mustClose: true }), [['end', Buffer.from('ab'), true]])
 })
