@@ -21,6 +21,8 @@ const hour = 60 * minute
 /** One file each, told by TOLLGATE_LONG to do much more than in the short run. */
 const longForms: readonly Group[] = [
   { name: 'crash', pattern: 'test/crash/embedded.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 12 * hour },
+  // Two files: TOLLGATE_FUZZ_S seconds each, else 35 and 60 minutes.
+  { name: 'fuzz', pattern: 'test/edge/*-fuzz.test.ts', testsMin: 5, concurrency: 1, fileTimeoutMs: 24 * hour },
   { name: 'edge', pattern: 'test/edge/load.test.ts', testsMin: 4, concurrency: 1, fileTimeoutMs: hour },
   { name: 'soak', pattern: 'test/crash/cluster.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 48 * hour },
   { name: 'arm64', pattern: 'test/file/arm64.test.ts', testsMin: 4, concurrency: 1, fileTimeoutMs: hour }
@@ -34,7 +36,7 @@ const groups: readonly Group[] = [
   { name: 'simulation', pattern: 'test/simulation/**/*.test.ts', testsMin: 81, concurrency: 2, fileTimeoutMs: 4 * minute },
   { name: 'contract', pattern: 'test/contract/**/*.test.ts', testsMin: 114, concurrency: 2, fileTimeoutMs: 2 * minute },
   { name: 'integration', pattern: 'test/integration/**/*.test.ts', testsMin: 334, concurrency: 2, fileTimeoutMs: 4 * minute },
-  { name: 'edge', pattern: 'test/edge/**/*.test.ts', testsMin: 20, concurrency: 1, fileTimeoutMs: 4 * minute },
+  { name: 'edge', pattern: 'test/edge/**/*.test.ts', testsMin: 25, concurrency: 1, fileTimeoutMs: 4 * minute },
   { name: 'crash', pattern: 'test/crash/**/*.test.ts', testsMin: 2, concurrency: 1, fileTimeoutMs: 30 * minute },
   { name: 'monitoring', pattern: 'test/monitoring/**/*.test.ts', testsMin: 17, concurrency: 1, fileTimeoutMs: 7 * minute },
   { name: 'e2e', pattern: 'test/e2e/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 5 * minute },
