@@ -58,7 +58,7 @@ export async function startCluster (loaded: LoadedProgram, roles: readonly Role[
     // Who receives is there before who sends, and is stopped after it.
     if (roles.includes('billing')) Object.assign(handlers, await addBilling(assembly, priceBook))
     if (roles.includes('aggregator')) Object.assign(handlers, await addAggregator(assembly))
-    if (roles.includes('gateway')) Object.assign(handlers, await addGateway(assembly, priceBook))
+    if (roles.includes('gateway')) Object.assign(handlers, await addGateway(assembly))
     log.info({ version, roles, operator: config.operator.listen, state: config.state }, 'Tollgate serves')
     return handlers
   })
@@ -102,7 +102,7 @@ function startPeerCopies (config: Config, { parts, sources, log }: Pick<Assembly
   return port2
 }
 
-async function addGateway (assembly: Assembly, priceBook: PriceBook): Promise<ControlHandlers> {
+async function addGateway (assembly: Assembly): Promise<ControlHandlers> {
   const { config, inForce, log, environment, onDeath, parts, sources, reloads } = assembly
   const clock = clockFrom(environment.clock)
   const keys = await openKeys(assembly)
@@ -118,10 +118,10 @@ async function addGateway (assembly: Assembly, priceBook: PriceBook): Promise<Co
   draining.push(shipper)
   // A new gateway's clock may be behind: none of its requests falls into an hour that was complete before its hello.
   if (shipper.heardMs !== undefined) await journal.rpc.ask('startAt', earliestOpenMs(shipper.heardMs, config.completeness.graceMs))
-  const gateway = await startGateway({ rules: gatewayRulesOf(config, priceBook), environment, journals: journal.workers, limiter: keys.limiter, registry: keys.workersRegistry, onDeath })
+  const gateway = await startGateway({ rules: gatewayRulesOf(inForce()), environment, journals: journal.workers, limiter: keys.limiter, registry: keys.workersRegistry, onDeath })
   parts.push({ name: 'gateway', stop: gateway.stop })
   sources.push({ name: 'gateway', health: gateway.health, metrics: gateway.metrics })
-  reloads.push(threadReload(gateway.threads, (rules) => gatewayRulesOf(rules.config, rules.priceBook)))
+  reloads.push(threadReload(gateway.threads, gatewayRulesOf))
   return registryHandlers({ registry: keys.registry, ...signingOf(inForce), clock })
 }
 

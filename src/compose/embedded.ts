@@ -43,12 +43,12 @@ async function assemble ({ config, inForce, log, environment, onDeath, parts, so
   draining.push(aggregator)
   const billing = await startBilling({ options: billingOptionsOf(config, priceBook), hourlyLogPort: hourlyLog.port2, environment, onDeath })
   draining.splice(1, 0, billing)
-  const gateway = await startGateway({ rules: gatewayRulesOf(config, priceBook), environment, journals: journal.workers, limiter: { kind: 'shared-memory', memory: createLimiterMemory({ keysMax: config.limiter.keysMax }) }, registry: { file: files.registry }, onDeath })
+  const gateway = await startGateway({ rules: gatewayRulesOf(inForce()), environment, journals: journal.workers, limiter: { kind: 'shared-memory', memory: createLimiterMemory({ keysMax: config.limiter.keysMax }) }, registry: { file: files.registry }, onDeath })
   parts.push({ name: 'gateway', stop: gateway.stop })
   for (const thread of [journal, aggregator, billing]) sources.push(sourceOf(thread))
   sources.push({ name: 'gateway', health: gateway.health, metrics: gateway.metrics }, priceBookSource(() => inForce().priceBook))
   log.info({ version, gateway: config.gateway.listen, billing: config.billing.listen, privateBilling: config.billing.privateListen, operator: config.operator.listen, state: config.state }, 'Tollgate serves')
   // Who reads usage knows a price before who writes it, and a gateway knows a secret before anything is signed with it.
-  reloads.push(threadReload([billing], (rules) => billingOptionsOf(rules.config, rules.priceBook).rules), threadReload(gateway.threads, (rules) => gatewayRulesOf(rules.config, rules.priceBook)))
+  reloads.push(threadReload([billing], (rules) => billingOptionsOf(rules.config, rules.priceBook).rules), threadReload(gateway.threads, gatewayRulesOf))
   return embeddedHandlers({ inForce, registry, clock, journal, aggregator, billing })
 }

@@ -13,7 +13,7 @@ import type { Logger } from '../platform/logger.ts'
 import { metricJson } from '../platform/metrics.ts'
 import type { MetricsJson, ThreadHandle } from '../platform/thread.ts'
 
-export interface Rules { readonly config: Config, readonly priceBook: PriceBook, readonly certificates: Certificates }
+export interface Rules { readonly config: Config, readonly priceBook: PriceBook, readonly certificates: Certificates, readonly upstreamTls: LoadedProgram['upstreamTls'] }
 
 export interface ReloadPart {
   /** Makes everything that the rules ask of this part, and puts nothing in force. */
@@ -45,7 +45,7 @@ export function openReloader ({ loaded, parts, log, nowMs }: { readonly loaded: 
   const apply = async (): Promise<ReloadAnswer> => {
     const { warnings, ...next } = loaded.again()
     const { config, changed, needsRestart } = mergeConfig(rules.config, next.config)
-    const merged = { config, priceBook: next.priceBook, certificates: certificatesOf(rules.certificates, next.certificates) }
+    const merged = { config, priceBook: next.priceBook, certificates: certificatesOf(rules.certificates, next.certificates), upstreamTls: next.upstreamTls }
     const changedFiles = filesChanged(rules, merged)
     refuseExpired(rules, merged, nowMs())
     try {
@@ -98,6 +98,7 @@ function certificatesOf (former: Certificates, next: Certificates): Certificates
 function filesChanged (former: Rules, next: Rules): string[] {
   return [
     ...isDeepStrictEqual(next.priceBook.document, former.priceBook.document) ? [] : ['billing.priceBookFile'],
+    ...isDeepStrictEqual(next.upstreamTls, former.upstreamTls) ? [] : ['gateway.upstreams'],
     ...listeners.filter((name) => !isDeepStrictEqual(former.certificates[name], next.certificates[name])).map((name) => `${name}.listen.tls.certificateFile`)
   ]
 }

@@ -8,6 +8,7 @@ import type { GatewayRules } from '../gateway/options.ts'
 import type { JournalOptions } from '../journal/options.ts'
 import { stateFiles } from '../platform/state-files.ts'
 import { version } from '../platform/version.ts'
+import type { Rules } from './reload.ts'
 
 /** Embedded, the journal itself is the log. */
 export const embeddedPartitions = 1
@@ -41,10 +42,11 @@ export function journalOptionsOf (config: Config, partitions: number): JournalOp
   }
 }
 
-export function gatewayRulesOf (config: Config, priceBook: PriceBook): GatewayRules {
+export function gatewayRulesOf ({ config, priceBook, upstreamTls }: Rules): GatewayRules {
   return {
     gatewayId: config.gatewayId,
     gateway: config.gateway,
+    upstreamTls,
     authentication: { secrets: config.auth.secrets, tokenCacheMax: config.auth.tokenCacheMax, unknownKeys: config.registry.unknownKeys },
     grades: config.grades,
     priceBook: priceBook.document

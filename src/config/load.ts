@@ -26,6 +26,8 @@ import { configSetting } from './schema.ts'
 import type { Config } from './schema.ts'
 import { readSecretFile } from './secret-file.ts'
 import { readTextFile } from './text-file.ts'
+import { checkUpstreams } from './upstream-tls.ts'
+import type { UpstreamTls } from './upstream-tls.ts'
 import { readYaml } from './yaml-file.ts'
 
 export { ConfigError } from './problem.ts'
@@ -54,6 +56,8 @@ export interface LoadedConfig {
 export interface LoadedProgram extends LoadedConfig {
   readonly priceBook: PriceBook
   readonly certificates: Certificates
+  /** By the upstream's name. */
+  readonly upstreamTls: Readonly<Record<string, UpstreamTls>>
   /** Reads the file anew, for the machine as it was the first time: what `auto` stood for, it stands for again. @throws ConfigError */
   readonly again: () => LoadedProgram
 }
@@ -65,8 +69,8 @@ export function loadConfig (options: LoadOptions): LoadedProgram {
   const read = priceBookFile === undefined ? undefined : readPriceBookFile(priceBookFile, shownAs(priceBookFile))
   if (read !== undefined && 'problems' in read) loading.problems.push(...read.problems)
   const loaded = finishLoading(loading)
-  const { machine, certificates = {} } = loading
-  return { ...loaded, priceBook: (read as { readonly book: PriceBook }).book, certificates, again: () => loadConfig({ ...options, ...(machine === undefined ? {} : { machine }) }) }
+  const { machine, certificates = {}, upstreamTls = {} } = loading
+  return { ...loaded, priceBook: (read as { readonly book: PriceBook }).book, certificates, upstreamTls, again: () => loadConfig({ ...options, ...(machine === undefined ? {} : { machine }) }) }
 }
 
 /** For a command: no role's settings are needed, and a broken price book stops nobody from revoking a key. @throws ConfigError */
@@ -136,6 +140,7 @@ interface Loading {
   autos: readonly AutoSetting[]
   machine?: Machine
   certificates?: Certificates
+  upstreamTls?: Readonly<Record<string, UpstreamTls>>
   /** The state folder as the file has it, also when other settings have problems. */
   state?: string
 }
@@ -191,6 +196,7 @@ function checkWhole (draft: Config, { options, roles, loading, report }: { reado
   const checked = { report, warn: (sentence: string): void => { loading.warnings.push(sentence) }, isSound }
   checkRoutes(config, checked)
   checkRelations(config, { roles, machine, checked })
+  loading.upstreamTls = checkUpstreams(config, roles, checked)
   loading.certificates = checkCertificates(config, roles, checked, systemClock.nowMs())
   loading.config = config
   loading.machine = machine

@@ -1,6 +1,6 @@
 // The keys under `gateway`: what clients meet, and where their requests go.
 import type Type from 'typebox'
-import { choice, either, flag, group, integer, list, map, optional, size, text } from './setting.ts'
+import { choice, either, flag, group, integer, list, map, optional, secret, size, text } from './setting.ts'
 
 const dayMs = 86_400_000
 const methodPattern = '[A-Z][A-Z-]{0,31}'
@@ -52,7 +52,17 @@ const upstream = group({
   idleTimeoutMs: integer({ description: 'Silence within a body, either way.', unit: 'ms', minimum: 1, maximum: dayMs, default: 30_000 }),
   keepAliveMs: integer({ description: 'How long an unused connection is kept.', unit: 'ms', minimum: 1, maximum: dayMs, default: 4_000 }),
   connectionsMax: integer({ description: 'Connections of one worker to it; further requests wait for one.', unit: 'connections', minimum: 1, maximum: 65_535, default: 256 }),
-  forwardHost: flag({ description: 'The upstream gets the client\'s Host header; else the host of `url`.', default: false })
+  forwardHost: flag({ description: 'The upstream gets the client\'s Host header; else the host of `url`.', default: false }),
+  tls: optional(group({
+    caFile: optional(text({ description: 'PEM file of the authority that signed its certificate, where it is not one that everybody trusts; no other is trusted then.', isPath: true })),
+    certificateFile: optional(text({ description: 'PEM file of the gateway\'s own certificate, where the upstream asks for one.', isPath: true })),
+    keyFile: optional(text({ description: 'PEM file of its private key.', isPath: true })),
+    serverName: optional(text({ description: 'The name that its certificate must have, instead of the host of the address.', pattern: '[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})', patternMeaning: 'a host name' }))
+  }, { description: 'How an upstream of https:// is spoken to.' })),
+  secretHeader: optional(group({
+    name: text({ description: 'The header.', pattern: '[A-Za-z0-9-]{1,64}', patternMeaning: 'a header\'s name' }),
+    value: secret({ description: 'What only the gateway and the upstream know.', file: 'valueFile', lengthMin: 16, pattern: '[\\x21-\\x7e]+', patternMeaning: 'visible ASCII without spaces, as it goes into a header' })
+  }, { description: 'Proves to the upstream that a request came through the gateway. A client\'s own header of that name is dropped.' }))
 }, { description: 'A server that answers the requests.' })
 
 /** Clients meet the gateway here. */

@@ -192,7 +192,7 @@ export class Gatekeeper {
     exchange.forward({
       via,
       path: upstreamPath(route, head.path, head.query),
-      headers: upstreamHeaders(head, route, via.upstream.config.forwardHost, this.#origin, caller, exchange.facts),
+      headers: upstreamHeaders(head, route, via.upstream.config, this.#origin, caller, exchange.facts),
       announcedBytes: head.isChunked ? -1 : Math.max(head.contentLength, 0),
       bodyBytesMax: route.config.requestBytesMax ?? requestBytesMax,
       address: this.#address,

@@ -1,5 +1,6 @@
 // What a gateway is told: plain data that crosses threads as it is. Everything here was checked by the configuration.
 import type { GatewayConfig } from '../config/schema.ts'
+import type { UpstreamTls } from '../config/upstream-tls.ts'
 import type { TokenSecret } from '../domain/api-key.ts'
 import type { PriceBookDocument } from '../domain/price-book-document.ts'
 import type { GradeType } from '../domain/usage-event.ts'
@@ -11,6 +12,8 @@ import type { StalenessOptions } from '../registry/directory.ts'
 export interface GatewayRules {
   readonly gatewayId: string
   readonly gateway: GatewayConfig
+  /** By the upstream's name. */
+  readonly upstreamTls: Readonly<Record<string, UpstreamTls>>
   readonly authentication: AuthenticationOptions
   readonly grades: Readonly<Record<GradeType, RateLimit>>
   readonly priceBook: PriceBookDocument

@@ -128,9 +128,9 @@ function make (rules: GatewayRules, { services, limiter, directory, partitions }
   const router = createRouter(gateway.routes)
   const upstreams = new Map(Object.entries(gateway.upstreams).map(([name, config]): [string, OpenUpstream] => {
     const same = former?.upstreams.get(name)
-    if (same !== undefined && isDeepStrictEqual(same.upstream.config, config)) return [name, same]
+    if (same !== undefined && isDeepStrictEqual(same.upstream.config, config) && isDeepStrictEqual(former?.rules.upstreamTls[name], rules.upstreamTls[name])) return [name, same]
     const counts = counters.upstream(name)
-    return [name, { upstream: openUpstream(config, clock, counts), counts, users: 0 }]
+    return [name, { upstream: openUpstream(config, clock, counts, rules.upstreamTls[name]), counts, users: 0 }]
   }))
   const authenticator = former !== undefined && isDeepStrictEqual(former.rules.authentication, rules.authentication)
     ? former.authenticator

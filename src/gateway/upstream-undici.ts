@@ -3,10 +3,11 @@ import { Pool } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { UpstreamConfig } from '../config/schema.ts'
+import type { UpstreamTls } from '../config/upstream-tls.ts'
 import { answerHeadBytesMax } from './response-parser.ts'
 import type { Upstream, UpstreamCall, UpstreamFailure, UpstreamHandlers } from './upstream.ts'
 
-export function openUndiciUpstream (config: UpstreamConfig): Upstream {
+export function openUndiciUpstream (config: UpstreamConfig, { ca, certificate, key, serverName }: UpstreamTls = {}): Upstream {
   const counter = { open: 0 }
   const pool = new Pool(new URL(config.url).origin, {
     connections: config.connectionsMax,
@@ -16,7 +17,10 @@ export function openUndiciUpstream (config: UpstreamConfig): Upstream {
     bodyTimeout: 0,
     keepAliveTimeout: config.keepAliveMs,
     maxHeaderSize: answerHeadBytesMax,
-    connect: { timeout: config.connectTimeoutMs },
+    connect: {
+      timeout: config.connectTimeoutMs,
+      ...(ca === undefined ? {} : { ca }), ...(certificate === undefined ? {} : { cert: certificate }), ...(key === undefined ? {} : { key }), ...(serverName === undefined ? {} : { servername: serverName })
+    },
     allowH2: false
   })
   return {

@@ -1,4 +1,4 @@
 import { openUndiciUpstream } from '../../src/gateway/upstream-undici.ts'
 import { upstreamContract } from './gateway-upstream-suite.ts'
 
-upstreamContract('undici', openUndiciUpstream)
+upstreamContract('undici', (config) => openUndiciUpstream(config))

@@ -139,6 +139,7 @@ export interface RigOptions {
   readonly routes?: readonly (Partial<RouteConfig> & { readonly id: string, readonly path: string })[]
   readonly gateway?: Partial<GatewayConfig>
   readonly upstream?: Partial<UpstreamConfig>
+  readonly upstreamTls?: GatewayRules['upstreamTls']
   readonly workers?: number
   readonly ack?: 'durable' | 'buffered'
   readonly partitions?: number
@@ -209,6 +210,7 @@ export async function startRig (t: Pick<TestContext, 'after'>, options: RigOptio
       clientIp: 'full',
       ...options.gateway
     },
+    upstreamTls: options.upstreamTls ?? {},
     authentication: { secrets: [rigSecret], tokenCacheMax: 1000, unknownKeys: options.unknownKeys ?? 'accept' },
     grades: { GRADE_FREE: plenty, GRADE_CLASSIC: plenty, GRADE_PREMIUM: plenty, ...options.grades },
     priceBook: { currency: 'KRW', groups: [{ id: 1, name: 'all', prices: [{ cost: '3' }] }], endpoints: [{ id: 11, group: 1, method: 'GET', path: '/api/things/{thing}' }] }

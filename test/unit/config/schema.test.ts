@@ -31,9 +31,10 @@ const prices = readFileSync(path.join(root, 'prices.example.yaml'), 'utf8')
 const uncommented = example.replace(/^( *)#(?=\S)/gm, '$1')
 
 function loadExample (t: TestContext, text: string): LoadedConfig {
-  const { file, write } = openConfigFolder(t, text)
+  // A key for https:// stands beside an address of http://.
+  const { file, write } = openConfigFolder(t, text.replace('url: http://', 'url: https://').replace('url: "http://', 'url: "https://'))
   write('prices.example.yaml', prices)
-  for (const name of ['api.secret', 'member.secret', 'payment.token', 'files.token', 'admin.token', 'kafka.password', 'redis.password']) write(`secrets/${name}`, `example-${name}-of-more-than-32-characters`)
+  for (const name of ['api.secret', 'member.secret', 'payment.token', 'files.token', 'admin.token', 'gateway.secret', 'kafka.password', 'redis.password']) write(`secrets/${name}`, `example-${name}-of-more-than-32-characters`)
   for (const [name, pem] of [['certificate', testCertificate], ['key', testKey], ['ca', testCertificate]] as const) write(`tls/${name}.pem`, pem)
   return loadConfig({ file, env: {}, machine })
 }
@@ -48,6 +49,8 @@ test('what the example shows commented out is the default', (t) => {
   // Where there is no default the example shows an example.
   const { rewrite, requestBytesMax, headerBytesMax, headersMax, cors, ...route } = full.gateway.routes[0] as LoadedConfig['config']['gateway']['routes'][0]
   assert.ok(rewrite !== undefined && requestBytesMax !== undefined && headerBytesMax !== undefined && headersMax !== undefined && cors !== undefined)
+  const { tls: upstreamTls, secretHeader, ...upstream } = full.gateway.upstreams['main'] as LoadedConfig['config']['gateway']['upstreams'][string]
+  assert.ok(upstreamTls !== undefined && secretHeader !== undefined)
   const { kid, ...secret } = full.auth.secrets[0] as LoadedConfig['config']['auth']['secrets'][0]
   assert.ok(kid !== undefined)
   const { tls, ...listen } = full.gateway.listen
@@ -55,7 +58,7 @@ test('what the example shows commented out is the default', (t) => {
   assert.ok(tls !== undefined && operatorTls !== undefined)
   const { kafka, redis, ...single } = full
   assert.ok(kafka !== undefined && redis !== undefined && full.aggregators.length > 0 && full.archive.peers.length > 0 && full.operator.tokens.length > 0 && full.operator.admins.length > 0)
-  const same = { ...single, aggregators: [], archive: { ...full.archive, peers: [] }, operator: { listen: operatorListen, tokens: [], admins: [] }, state: plain.state, gateway: { ...full.gateway, listen, routes: [route, ...full.gateway.routes.slice(1)] }, auth: { ...full.auth, secrets: [secret] }, billing: { ...full.billing, priceBookFile: plain.billing.priceBookFile } }
+  const same = { ...single, aggregators: [], archive: { ...full.archive, peers: [] }, operator: { listen: operatorListen, tokens: [], admins: [] }, state: plain.state, gateway: { ...full.gateway, listen, upstreams: { main: upstream }, routes: [route, ...full.gateway.routes.slice(1)] }, auth: { ...full.auth, secrets: [secret] }, billing: { ...full.billing, priceBookFile: plain.billing.priceBookFile } }
   assert.deepEqual(same, plain)
 })
 
@@ -145,8 +148,8 @@ test('a configuration is shown without its secrets, and what is shown can be loa
   const { config } = loadExample(t, uncommented)
   const shown = redactConfig(config)
   const text = JSON.stringify(shown)
-  assert.ok(!/example-(api|member|payment|files|admin|kafka|redis)/.test(text))
-  assert.equal(text.split(redacted).length - 1, 9)
+  assert.ok(!/example-(api|member|payment|files|admin|gateway|kafka|redis)/.test(text))
+  assert.equal(text.split(redacted).length - 1, 10)
   const again = loadExample(t, JSON.stringify(shown).replaceAll(redacted, 'another-secret-of-more-than-32-characters'))
   assert.deepEqual(redactConfig(again.config), shown)
 })
