@@ -2,6 +2,7 @@
 // others. Its requests end in bills; and two readers that share nothing with the program, kcat and kafkajs, find the same sums
 // in the topic of events and in the topic of hourly counts.
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { after, test } from 'node:test'
 import { openKafka } from '../../src/kafka/client.ts'
 import { temporaryFolder } from '../helpers/aggregator-rig.ts'
@@ -102,6 +103,19 @@ function countRows (records: readonly KcatRecord[]): Map<number, number> {
   return counts
 }
 
+/** Each role takes a new configuration while it runs, and refuses one that can't be used. */
+async function reloadEach (nodes: readonly ClusterNode[]): Promise<void> {
+  for (const node of nodes) {
+    const former = readFileSync(node.configFile, 'utf8')
+    writeFileSync(node.configFile, `${former}nothing: known\n`)
+    const refused = await node.command(['reload'])
+    assert.match(`${refused.code} ${refused.stderr}`, /^1 CONFIG_INVALID: [^]*nothing: unknown key/)
+    writeFileSync(node.configFile, former.replaceAll('{ name: test,', '{ name: renamed,').replace('  routes:', '  routes:\n    - { id: reloaded, path: "/reloaded/**", upstream: main, isPublic: true }'))
+    const [answer] = await json<readonly { readonly changed: readonly string[] }[]>(node, ['reload'])
+    assert.deepEqual(answer?.changed, ['gateway.routes', 'billing.operatorTokens', 'operator.tokens'])
+  }
+}
+
 test('with its own rights each role does its work, and kcat and kafkajs read the sums of the bill', async (t) => {
   const made = await makeCluster({ folder: temporaryFolder(t, 'roles'), kafka, redis: undefined, gateways: 1, aggregators: 1, billings: 1, partitions, upstreamUrl: upstream.url, hasKafkaUsers: true })
   t.after(() => made.killAll())
@@ -124,6 +138,9 @@ test('with its own rights each role does its work, and kcat and kafkajs read the
     await administrator.openPartitionProducer({ topic, partition: 0 }).send([{ key: '0|what', value: '{"made":"by something else"}' }])
     await eventually(`what ${topic} has of others is a dead letter`, async () => (await kcatRecordsOf(kafka, `${topic}.dead-letter`)).length === 1)
   }
+  await reloadEach(made.nodes)
+  assert.equal((await fetch(`http://127.0.0.1:${gateway.port}/reloaded/s200`)).status, 200)
+
   await gateway.stop()
   const retired = await billing.command(['gateway', 'retire', 'gateway-1', '--reason', 'the test is over'])
   assert.equal(retired.code, 0, `${retired.stdout}${retired.stderr}`)
