@@ -6,6 +6,7 @@ import { createWriteStream, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { startKafka } from '../test/services/kafka.ts'
 import { startRedis } from '../test/services/redis.ts'
+import { startElastic } from './elastic.ts'
 import { awaitReady, commandLineOf, limitsOf, mainArguments, prices, runCommand, today, writeSecrets } from './program.ts'
 import type { CommandResult, DemoProgram } from './program.ts'
 
@@ -18,8 +19,9 @@ type Machine = typeof machines[number]
 const portOf = { gateway: 0, billing: 1, privateBilling: 2, gatewayOperator: 4, aggregatorOperator: 5, billingOperator: 6 } as const
 const kafkaPorts = 30
 const redisPort = 40
+const elasticPort = 42
 
-export interface ClusterOptions { readonly folder: string, readonly port: number, readonly isUnlimited: boolean, readonly say: (text: string) => void }
+export interface ClusterOptions { readonly folder: string, readonly port: number, readonly isUnlimited: boolean, readonly isElastic: boolean, readonly say: (text: string) => void }
 
 const firstPort = (options: ClusterOptions, machine: Machine): number => options.port + machines.indexOf(machine) * 10
 
@@ -95,7 +97,12 @@ export async function startCluster (options: ClusterOptions): Promise<DemoProgra
     const processes = machines.flatMap((machine) => roles.map((role) => startRole(options, machine, role)))
     closing.push(async () => { for (const role of roles) await stopRoles(processes.filter(({ name }) => name.startsWith(role))) })
     for (const process of processes) await process.ready()
-    return programOf(options, configFile, close)
+    const program = programOf(options, configFile, close)
+    if (!options.isElastic) return program
+    options.say('Starting Elasticsearch and rsyslog; the first run fetches Elasticsearch, 107 MB')
+    const elastic = await startElastic({ folder: options.folder, port: options.port + elasticPort, brokers: kafka.brokers })
+    closing.push(elastic.stop)
+    return { ...program, elastic }
   } catch (error) {
     await close()
     throw error

@@ -9,11 +9,12 @@ import { billTable, fetchTotals } from './bills.ts'
 import type { Customer } from './bills.ts'
 import { startCluster } from './cluster.ts'
 import { createCustomers, startTollgate, writeConfiguration } from './program.ts'
+import type { DemoElastic } from './elastic.ts'
 import type { DemoProgram } from './program.ts'
 import { meaningOf, table, thousands } from './report.ts'
 import { Counts, drive } from './traffic.ts'
 
-const usage = `Usage: bin/demo [--cluster] [--requests N [--exit]] [--port P] [--state FOLDER]
+const usage = `Usage: bin/demo [--cluster [--with-elastic]] [--requests N [--exit]] [--port P] [--state FOLDER]
        bin/demo --clean
 
 Starts a sample API and Tollgate in front of it (all roles, one process), creates
@@ -23,6 +24,8 @@ grade's rate and one burst above it, prints the bills, proves them, and stays up
   --cluster       instead of one process: Kafka, Redis, two gateways, two aggregators
                   and two billing servers, all on this machine, made anew each time
                   (needs Java 17, Maven and redis-server; 50 ports from P on)
+  --with-elastic  with --cluster: rsyslog brings every request into an Elasticsearch, and the
+                  answers to the dashboards' questions are printed (needs rsyslog, 1 GB)
 
   --requests N    instead: raised limits, and exactly N complete answers as the
                   client counts them (20,000 take about half a minute)
@@ -36,10 +39,10 @@ grade's rate and one burst above it, prints the bills, proves them, and stays up
 const root = path.resolve(import.meta.dirname, '..')
 const say = (text: string): void => { process.stdout.write(`${text}\n`) }
 
-interface Options { readonly isCluster: boolean, readonly requests: number | undefined, readonly isExit: boolean, readonly port: number, readonly folder: string }
+interface Options { readonly isCluster: boolean, readonly isElastic: boolean, readonly requests: number | undefined, readonly isExit: boolean, readonly port: number, readonly folder: string }
 
 function readOptions (): Options {
-  const { values } = parseArgs({ options: { cluster: { type: 'boolean' }, requests: { type: 'string' }, exit: { type: 'boolean' }, port: { type: 'string' }, state: { type: 'string' }, clean: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+  const { values } = parseArgs({ options: { cluster: { type: 'boolean' }, 'with-elastic': { type: 'boolean' }, requests: { type: 'string' }, exit: { type: 'boolean' }, port: { type: 'string' }, state: { type: 'string' }, clean: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
   const isCluster = values.cluster === true
   const folder = path.resolve(values.state ?? path.join(root, '.tollgate', isCluster ? 'demo-cluster' : 'demo'))
   if (values.help === true) { process.stdout.write(usage); process.exit(0) }
@@ -54,8 +57,11 @@ function readOptions (): Options {
     if (!Number.isInteger(value) || value < min || value > max) throw new Error(`--${name} takes a whole number from ${min} to ${max}, not "${text}"`)
     return value
   }
+  const isElastic = values['with-elastic'] === true
+  if (isElastic && !isCluster) throw new Error('--with-elastic needs --cluster')
   return {
     isCluster,
+    isElastic,
     requests: values.requests === undefined ? undefined : whole('requests', values.requests, 100, 100_000_000),
     isExit: values.exit === true,
     port: whole('port', values.port ?? '8080', 1, isCluster ? 65_480 : 65_531),
@@ -152,12 +158,22 @@ async function present (options: Options, program: DemoProgram): Promise<number>
   const billed = await fetchTotals(program, customers) - before
   const notBilled = [...counts.byStatus].filter(([status]) => !meaningOf(status).isBilled).reduce((sum, [, count]) => sum + count, 0)
   say(`\n${thousands(counts.answered)} answered - ${thousands(notBilled)} not billed = ${thousands(counts.answered - notBilled)} expected on the bills${counts.unanswered > 0 ? `; ${counts.unanswered} requests got no whole answer` : ''}`)
-  const isRight = proof.code === 0 && billed === counts.answered - notBilled
+  const documents = program.elastic === undefined ? counts.answered : await showPanels(program.elastic, counts)
+  const isRight = proof.code === 0 && documents >= counts.answered && documents <= counts.answered + counts.unanswered && billed === counts.answered - notBilled
   if (!options.isExit) await stayUp(program, customers)
   say(`answered ${counts.answered}`)
   say(`billed ${billed}`)
   say(`verify ${proof.code === 0 ? 'ok' : `failed (exit ${proof.code})`}`)
   return isRight ? 0 : 1
+}
+
+/** One document for each answer that the client has seen, and what the dashboards make of them. */
+async function showPanels (elastic: DemoElastic, { answered }: Counts): Promise<number> {
+  say(`\nElasticsearch at ${elastic.url}: a document a request`)
+  const documents = await elastic.awaitDocuments(answered)
+  say(`${thousands(answered)} answered, ${thousands(documents)} documents\n\nWhat the dashboards show`)
+  say(await elastic.panels())
+  return documents
 }
 
 async function stayUp (program: DemoProgram, customers: readonly Customer[]): Promise<void> {

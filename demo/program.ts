@@ -6,6 +6,7 @@ import path from 'node:path'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Customer } from './bills.ts'
+import type { DemoElastic } from './elastic.ts'
 
 const root = path.resolve(import.meta.dirname, '..')
 const grades = [
@@ -26,6 +27,7 @@ export interface DemoProgram {
   readonly commandLine: (argv: readonly string[]) => string
   /** Today in UTC, yyyy-MM-dd. */
   readonly today: () => string
+  readonly elastic?: DemoElastic
   readonly stop: () => Promise<void>
 }
 
