@@ -69,7 +69,7 @@ test('CPU of a process counts its threads and its children', async (t) => {
   assert.ok(pid !== undefined)
   let isDone = false
   child.stdout.once('data', () => { isDone = true })
-  await eventually('the work is done', () => isDone)
+  await eventually('the work is done', () => isDone, { withinMs: 45_000 })
   const { cpuMs, rssBytes } = costOf(pid)
   assert.ok(cpuMs >= 380, `the thread and the child worked 200 ms each, ${cpuMs} ms were seen`)
   assert.ok(rssBytes > rssPeakOf(pid), 'the child\'s memory counts beside the process\'s own')
