@@ -130,9 +130,10 @@ function levelOf (method: string, target: string, headers: readonly Field[], hea
   const [hosts, keys] = [valuesOf(headers, 'host').map(trim), valuesOf(headers, 'x-api-key').map(trim)]
   const isHost = hosts.length === 1 && /^(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/.test(hosts[0] as string)
   if (!isHost || keys.length !== 1 || keys[0] !== apiKey || bodyBytes > bodyBytesMax || !isOfRoute(target) || !isPlain(target)) return 'refused'
-  if (valuesOf(headers, 'upgrade').some((value) => value.toLowerCase() !== 'h2c')) return 'refused'
+  const protocols = valuesOf(headers, 'upgrade').flatMap((value) => value.split(',')).map((protocol) => trim(protocol).toLowerCase())
+  if (protocols.some((protocol) => protocol !== 'h2c' && protocol !== '')) return 'refused'
   // Pipelined, large, unusual, or not for everybody to read: docs/http.md allows less than the RFC.
-  const isOrdinary = plainMethods.has(method) && /^\/api\/[0-9a-z]+(?:\?[0-9a-z=&]*)?$/.test(target) && head.length < headBytesSure && headers.length < headersSure && !/[\x80-\xff]/.test(head)
+  const isOrdinary = !protocols.includes('') && plainMethods.has(method) && /^\/api\/[0-9a-z]+(?:\?[0-9a-z=&]*)?$/.test(target) && head.length < headBytesSure && headers.length < headersSure && !/[\x80-\xff]/.test(head)
   return isOrdinary && !isLater ? 'must' : 'may'
 }
 
