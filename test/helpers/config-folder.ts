@@ -1,9 +1,12 @@
 // A folder with a configuration that is sound: what tests of the configuration break, one thing at a time.
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import assert from 'node:assert/strict'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import type { Machine } from '../../src/config/machine.ts'
+import { parsePath } from '../../src/config/problem.ts'
+import type { ConfigError } from '../../src/config/problem.ts'
 
 export const machine: Machine = { hostName: 'host-of-the-test', cores: 4, memoryBytes: 4 * 2 ** 30, freeDiskBytes: 100e9, journalBytes: 0 }
 
@@ -26,6 +29,17 @@ groups:
 endpoints:
   - { id: 1, group: 1, path: "/api/**" }
 `
+
+/** Each problem has its place and a remedy of some words. A line, unless the file has nothing of the path. */
+export function assertExplained ({ problems }: ConfigError): void {
+  for (const problem of problems) {
+    assert.match(problem.path, /^[a-z]/i, JSON.stringify(problem))
+    assert.ok(problem.remedy.split(' ').length >= 3, JSON.stringify(problem))
+    const text = problem.file === undefined ? '' : readFileSync(problem.file, 'utf8')
+    const isInFile = new RegExp(`(?:^|[ {])${parsePath(problem.path)[0]}:`, 'm').test(text)
+    assert.equal(problem.line !== undefined, isInFile, JSON.stringify(problem))
+  }
+}
 
 export interface ConfigFolder {
   readonly folder: string

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test'
 import { ConfigError, loadConfig } from '../../../src/config/load.ts'
 import type { LoadedConfig } from '../../../src/config/load.ts'
 import type { Role } from '../../../src/config/role.ts'
-import { machine, openConfigFolder, soundConfig } from '../../helpers/config-folder.ts'
+import { assertExplained, machine, openConfigFolder, soundConfig } from '../../helpers/config-folder.ts'
 
 const kafka = 'kafka: { brokers: ["pi1:9092"] }\n'
 const redis = 'redis: { host: pi1 }\n'
@@ -24,6 +24,7 @@ function problemsOf (t: TestContext, config: string, roles?: readonly Role[]): s
     return []
   } catch (error) {
     assert.ok(error instanceof ConfigError, String(error))
+    assertExplained(error)
     return error.problems.map(({ path: at, message }) => `${at}: ${message}`)
   }
 }

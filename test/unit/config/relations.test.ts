@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { ConfigError, loadConfig } from '../../../src/config/load.ts'
 import type { Machine } from '../../../src/config/machine.ts'
-import { machine, openConfigFolder, soundConfig } from '../../helpers/config-folder.ts'
+import { assertExplained, machine, openConfigFolder, soundConfig } from '../../helpers/config-folder.ts'
 import { testCertificate, testKey } from '../../helpers/raw-http-certificate.ts'
 
 function outcome (t: TestContext, config: string, has: Partial<Machine> = {}): { readonly problems: readonly string[], readonly warnings: readonly string[] } {
@@ -15,6 +15,7 @@ function outcome (t: TestContext, config: string, has: Partial<Machine> = {}): {
     return { problems: [], warnings: loadConfig({ file, env: {}, machine: { ...machine, ...has } }).warnings }
   } catch (error) {
     assert.ok(error instanceof ConfigError)
+    assertExplained(error)
     return { problems: error.problems.map(({ path, message, remedy }) => `${path}: ${message} | ${remedy}`), warnings: [] }
   }
 }
