@@ -36,7 +36,7 @@ const groups: readonly Group[] = [
   { name: 'simulation', pattern: 'test/simulation/**/*.test.ts', testsMin: 81, concurrency: 2, fileTimeoutMs: 4 * minute },
   { name: 'contract', pattern: 'test/contract/**/*.test.ts', testsMin: 114, concurrency: 2, fileTimeoutMs: 2 * minute },
   { name: 'integration', pattern: 'test/integration/**/*.test.ts', testsMin: 334, concurrency: 2, fileTimeoutMs: 4 * minute },
-  { name: 'edge', pattern: 'test/edge/**/*.test.ts', testsMin: 25, concurrency: 1, fileTimeoutMs: 4 * minute },
+  { name: 'edge', pattern: 'test/edge/**/*.test.ts', testsMin: 28, concurrency: 1, fileTimeoutMs: 4 * minute },
   { name: 'crash', pattern: 'test/crash/**/*.test.ts', testsMin: 2, concurrency: 1, fileTimeoutMs: 30 * minute },
   { name: 'monitoring', pattern: 'test/monitoring/**/*.test.ts', testsMin: 17, concurrency: 1, fileTimeoutMs: 7 * minute },
   { name: 'e2e', pattern: 'test/e2e/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 5 * minute },

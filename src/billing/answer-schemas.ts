@@ -15,8 +15,8 @@ export const memberParams = Type.Object({ memberId: identifier('The member.') })
 
 export const chargeQuery = Type.Object({
   apiKeyId: Type.Optional(identifier('Only this key; all keys of the member without it.')),
-  startDate: Type.String({ description: 'First day, UTC, yyyy-MM-dd.', examples: ['2026-01-01'] }),
-  endDate: Type.String({ description: 'Last day, included.', examples: ['2026-01-31'] })
+  startDate: date('First day, UTC, yyyy-MM-dd.'),
+  endDate: date('Last day, included.')
 })
 
 export const usageQuery = Type.Object({

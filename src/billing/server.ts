@@ -1,5 +1,6 @@
 // One listener of the billing server: bounds, content negotiation, errors as the contract says, the OpenAPI document. It is
 // not the hot path, so the framework does the work; no answer ever holds words that weren't written for clients.
+import { METHODS } from 'node:http'
 import swagger from '@fastify/swagger'
 import Fastify from 'fastify'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -67,8 +68,11 @@ export async function buildListener (parts: ListenerParts): Promise<FastifyInsta
     parts.metrics.answered({ listener: parts.name, route: request.routeOptions.url ?? 'none', status: reply.statusCode, durationMs: reply.elapsedTime })
   })
   await describe(app, parts)
+  const urls = new Set<string>()
+  app.addHook('onRoute', ({ url }) => { urls.add(url) })
   addRoutes(app, parts)
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+  refuseOtherMethods(app, [...urls])
   await app.ready()
   return app
 }
@@ -84,6 +88,17 @@ export async function openListener (parts: ListenerParts): Promise<FastifyInstan
     throw new TollgateError('PORT_IN_USE', `billing can't listen on ${host}:${port}: ${(error as Error).message}`, { cause: error })
   }
   return app
+}
+
+/** Everything here is only read. Who asks with another method learns that, and not that the address is none. */
+function refuseOtherMethods (app: FastifyInstance, urls: readonly string[]): void {
+  const others = METHODS.filter((method) => !['GET', 'HEAD', 'CONNECT'].includes(method))
+  for (const method of others) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
+  const refuse = async (_: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    void reply.header('allow', 'GET, HEAD')
+    throw new TollgateError('M0011', 'this address is only read: GET and HEAD')
+  }
+  for (const url of urls) app.route({ method: others, url, schema: { hide: true }, onRequest: refuse, handler: refuse })
 }
 
 async function describe (app: FastifyInstance, { name, security }: ListenerParts): Promise<void> {

@@ -29,12 +29,14 @@ const prefix = '/admin/v1'
 export function adminRoutes ({ handlers, admins, audit, log }: AdminParts): OperatorRoute[] {
   const operations = adminOperations.filter(({ command }) => Object.hasOwn(handlers, command))
   const ownerOf = openBearerTokens(admins)
-  const answer = async (request: IncomingMessage, path: string): Promise<{ readonly status: number, readonly content: unknown }> => {
+  const answer = async (request: IncomingMessage, path: string): Promise<Answer> => {
     if (admins().length === 0) return refusal(404, 'COMMAND_UNKNOWN', 'there is no admin API here: operator.admins is empty')
     const admin = ownerOf(request)
     if (admin === undefined) return refusal(401, 'ADMIN_DENIED', 'one of operator.admins is needed as a bearer token')
     if (request.method === 'GET' && path === '/openapi.json') return { status: 200, content: adminOpenApi(operations) }
     const found = operationOf(operations, request.method ?? '', path)
+    const allowed = methodsAt(operations, path)
+    if (found === undefined && allowed.length > 0) return { ...refusal(405, 'COMMAND_UNKNOWN', `${prefix}${path} takes ${allowed.join(', ')}`), allow: allowed.join(', ') }
     if (found === undefined) return refusal(404, 'COMMAND_UNKNOWN', `there is no ${request.method} ${prefix}${path}: see ${prefix}/openapi.json`)
     const { operation, id } = found
     if (operation.isChange && admin.role !== 'write') return refusal(403, 'ADMIN_DENIED', `the token of ${admin.name} may read, not change`)
@@ -45,21 +47,34 @@ export function adminRoutes ({ handlers, admins, audit, log }: AdminParts): Oper
   return [{
     prefix,
     answer: async (request, response, path) => {
-      const { status, content } = await answer(request, path).catch((error: unknown) => {
+      const { status, content, allow } = await answer(request, path).catch((error: unknown): Answer => {
         if (!isCatalogued(error)) log.error({ error, path }, 'an admin\'s request failed')
         const { status, ...content } = problemOf(error, 'CONTROL_FAILED')
         return { status, content }
       })
+      if (allow !== undefined) response.setHeader('allow', allow)
       send(request, response, status, content)
     }
   }]
 }
 
-function refusal (status: number, code: string, message: string): { readonly status: number, readonly content: unknown } { return { status, content: { code, message } } }
+/** `allow`: of a 405. */
+interface Answer { readonly status: number, readonly content: unknown, readonly allow?: string }
+
+function refusal (status: number, code: string, message: string): Answer { return { status, content: { code, message } } }
+
+function patternOf (path: string): { readonly pattern: string, readonly id: string | undefined } {
+  const [, id] = /^\/[a-z]+\/([^/]+)/.exec(path) ?? []
+  return { pattern: id === undefined ? path : path.replace(`/${id}`, '/{id}'), id }
+}
+
+function methodsAt (operations: readonly AdminOperation[], path: string): readonly string[] {
+  const { pattern } = patternOf(path)
+  return path === '/openapi.json' ? ['GET'] : operations.filter((each) => each.path === pattern).map(({ method }) => method)
+}
 
 function operationOf (operations: readonly AdminOperation[], method: string, path: string): { readonly operation: AdminOperation, readonly id: number | undefined } | undefined {
-  const [, id] = /^\/[a-z]+\/([^/]+)/.exec(path) ?? []
-  const pattern = id === undefined ? path : path.replace(`/${id}`, '/{id}')
+  const { pattern, id } = patternOf(path)
   const operation = operations.find((each) => each.method === method && each.path === pattern)
   if (operation === undefined) return undefined
   if (id !== undefined && !/^[1-9]\d{0,15}$/.test(id)) throw new TollgateError('ARGUMENT_INVALID', `${JSON.stringify(id)} is no number of a member or key`)
@@ -75,8 +90,9 @@ async function askedOf (request: IncomingMessage, { method, fields }: AdminOpera
 }
 
 async function readBody (request: IncomingMessage): Promise<Readonly<Record<string, unknown>>> {
-  const value = await readJsonBody(request, bodyBytesMax) ?? {}
-  if (typeof value !== 'object' || Array.isArray(value)) throw new TollgateError('ARGUMENT_INVALID', 'the body must be an object in JSON')
+  const given = await readJsonBody(request, bodyBytesMax)
+  const value = given === undefined ? {} : given
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TollgateError('ARGUMENT_INVALID', 'the body must be an object in JSON')
   return value as Readonly<Record<string, unknown>>
 }
 

@@ -31,7 +31,8 @@ export const billingErrors = {
   M0007: { status: 400, message: 'date range too long' },
   M0008: { status: 404, message: 'no such resource' },
   M0009: { status: 503, message: 'cannot be answered now, try again' },
-  M0010: { status: 400, message: 'malformed request' }
+  M0010: { status: 400, message: 'malformed request' },
+  M0011: { status: 405, message: 'method not allowed' }
 } as const
 export type BillingErrorCode = keyof typeof billingErrors
 

@@ -111,7 +111,11 @@ const refused: readonly (readonly [what: string, method: string, where: string, 
   ['a key that is not there', 'GET', '/keys/77', undefined, 404],
   ['SQL in the query', 'GET', `/members?after=${encodeURIComponent('0; DROP TABLE members')}`, undefined, 400],
   ['a parameter that is not known', 'GET', '/members?offset=1', undefined, 400],
-  ['a method that is not known', 'DELETE', '/keys/1', undefined, 404],
+  ['a method that is not known', 'DELETE', '/keys/1', undefined, 405],
+  ['a body that is null', 'POST', '/keys/1/revoke', 'null', 400],
+  ['more at a time than there may be', 'GET', '/keys?limit=1001', undefined, 400],
+  ['an instant without a zone', 'POST', '/keys', { memberId: 1, grade: 'GRADE_FREE', expiresAt: '2099-01-01T00:00:00' }, 400],
+  ['a token for too long', 'POST', '/members/1/token', { validS: 9_000_000_000 }, 400],
   ['a path that is not known', 'GET', '/nothing', undefined, 404],
   ['a path below a known one', 'GET', '/keys/1/2/3', undefined, 404]
 ]
