@@ -155,8 +155,9 @@ class ArchiveReading {
     makeFolderDurable(folder)
     try {
       const files: string[] = []
-      for (const [index, row] of (await this.#connection.rows<FileRow>(filesOfHour, [hour])).entries()) {
-        const file = path.join(folder, `${index}.parquet`)
+      for (const row of await this.#connection.rows<FileRow>(filesOfHour, [hour])) {
+        // A name for each content: of a name that it has read before, DuckDB would believe what it remembers.
+        const file = path.join(folder, `${row.sourcePartition}-${row.sha256}.parquet`)
         const refusals = await bringFrom(
           row.aggregators.flatMap((aggregator) => this.#parts.aggregators[aggregator] ?? []), `/files/partition-${row.sourcePartition}/archive/${row.file}`,
           { file, sha256: row.sha256, bytesMax: Number(row.bytes) })
