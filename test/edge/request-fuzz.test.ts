@@ -85,6 +85,7 @@ test('the strict reader reads as it should', () => {
     [request('', '', '/api/%2e%2E/a'), 'refused POST /api/%2e%2E/a "", clean'],
     [request('', '', '/api/a;p'), 'may POST /api/a;p "", clean'],
     [`\r\n${request('')}`, 'never'],
+    [request('Transfer-Encoding: chunked\r\n', '1\r\na\r\n0\r\n'), 'contained /api/a'],
     [request('', '', '/api/a?b#c'), 'refused POST /api/a?b#c "", clean'],
     ['GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n', 'never']
   ] as const) assert.equal(read(bytes), expected, JSON.stringify(bytes))

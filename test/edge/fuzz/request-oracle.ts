@@ -5,26 +5,28 @@ import { header } from '../../helpers/raw-http.ts'
 import type { SeenRequest } from '../raw-upstream.ts'
 import type { Reading } from './strict-reader.ts'
 
-interface Allowed { readonly method: string, readonly body: string, readonly rest: string | undefined, readonly name: string, isSeen: boolean }
+interface Allowed { readonly method: string, readonly body: string, readonly rest: string | undefined, readonly name: string, readonly isBehind: boolean, isSeen: boolean }
 
 /** Older ones are forgotten; nothing comes as late as that. */
 const rememberedMax = 50_000
 
 export class RequestOracle {
   seen = 0
+  /** Of these, what ran behind a contained request. */
+  behind = 0
   readonly #allowed = new Map<string, Allowed>()
 
-  /** Before it is sent. @param name of the case, for a complaint */
-  expect (name: string, { requests, stop }: Reading): void {
-    for (const { method, target, body, level } of requests) if (level !== 'refused') this.#allow(target, { method, body, rest: undefined, name, isSeen: false })
-    if (stop.kind === 'contained') this.#allow(stop.target, { method: stop.method, body: '', rest: stop.rest, name, isSeen: false })
+  /** Before it is sent. @param name of the case, for a complaint. @param isBehind what a server that has lost its place may take for a request, perhaps with its beginning cut off */
+  expect (name: string, { requests, stop }: Reading, isBehind: boolean): void {
+    for (const { method, target, body, level } of requests) if (level !== 'refused') this.#allow(target, { method, body, rest: undefined, name, isBehind, isSeen: false })
+    if (stop.kind === 'contained') this.#allow(stop.target, { method: stop.method, body: '', rest: stop.rest, name, isBehind, isSeen: false })
     for (const target of this.#allowed.keys()) {
       if (this.#allowed.size <= rememberedMax) break
       this.#allowed.delete(target)
     }
   }
 
-  expectPlain (target: string): void { this.#allow(target, { method: 'GET', body: '', rest: undefined, name: target, isSeen: false }) }
+  expectPlain (target: string): void { this.#allow(target, { method: 'GET', body: '', rest: undefined, name: target, isBehind: false, isSeen: false }) }
 
   hasSeen (target: string): boolean { return this.#allowed.get(target)?.isSeen === true }
 
@@ -36,7 +38,8 @@ export class RequestOracle {
     if (allowed === undefined) return `${what}, which nobody has sent`
     if (allowed.isSeen) return `${what} twice: ${allowed.name}`
     allowed.isSeen = true
-    if (allowed.method !== method) return `${what}, not ${allowed.method}: ${allowed.name}`
+    if (allowed.isBehind) this.behind++
+    if (!(allowed.isBehind ? allowed.method.endsWith(method) : allowed.method === method)) return `${what}, not ${allowed.method}: ${allowed.name}`
     const isRight = allowed.rest === undefined ? allowed.body === body : isInOrder(body, allowed.rest)
     return isRight ? undefined : `${what}, not ${JSON.stringify((allowed.rest ?? allowed.body).slice(0, 200))}: ${allowed.name}`
   }

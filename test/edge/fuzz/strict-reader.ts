@@ -49,7 +49,7 @@ export function readBehind (bytes: string, { stop }: Reading, cuts: readonly num
   return [...stop.rest.matchAll(/[A-Z][A-Z-]{0,19} \/\S* HTTP\/1\.1\r\n/g)].flatMap(({ index, 0: line }) => {
     const start = from + index
     const headEnd = bytes.indexOf('\r\n\r\n', start + line.length - 2) + 4
-    return cuts.some((cut) => cut > from && cut < headEnd) ? [readStrictly(bytes.slice(start), rules)] : []
+    return cuts.some((cut) => cut >= from && cut < headEnd) ? [readStrictly(bytes.slice(start), rules)] : []
   })
 }
 
@@ -120,7 +120,8 @@ function readChunks (bytes: string, from: number): ReadBody {
     text += bytes.slice(lineEnd + 2, end)
     const mark = bytes.slice(end, end + 2)
     if (!'\r\n'.startsWith(mark)) return { text, end: 'doubtful' }
-    if (mark.length < 2) return { text, end: 'unfinished' }
+    // The server below doesn't wait for the line end behind the last chunk.
+    if (mark.length < 2) return { text, end: size === 0 ? 'doubtful' : 'unfinished' }
     if (size === 0) return { text, end: end + 2 }
     at = end + 2
   }
