@@ -20,7 +20,8 @@ const idleCount = isLong ? 10_000 : 1_000
 const idleMs = isLong ? 30_000 : 2_000
 const streamedBytes = (isLong ? 1024 : 256) * mebibyte
 const shorterBytes = 64 * mebibyte
-const streamGrowthBytesMax = 50 * mebibyte
+/** The long form has the machine to itself. Beside other tests garbage waits longer; a body that is kept would still show. */
+const streamGrowthBytesMax = (isLong ? 50 : 128) * mebibyte
 const millions = (bytes: number): string => (bytes / mebibyte).toFixed(0)
 
 function payingClients (port: number, tokens: readonly string[], pauseMs: number): RememberingClient[] {
