@@ -12,8 +12,8 @@ import { schemathesis } from '../services/schemathesis/run.ts'
 
 const adminToken = 'an-admin-token-of-more-than-32-characters'
 const seed = 7
-const maxTimeS = 14
-const casesMin = 100
+const maxTimeS = 20
+const casesMin = 40
 
 const folder = mkdtempSync(path.join(tmpdir(), 'tollgate-openapi-'))
 let files: ProgramFiles
