@@ -3,14 +3,13 @@
 import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { writeNode } from '../helpers/cluster.ts'
-import type { Cluster, ClusterNode } from '../helpers/cluster.ts'
+import type { ClusterNode } from '../helpers/cluster.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { clockShiftMs, setClockShift } from '../helpers/shifted-clock.ts'
 import type { RunningKafka } from '../services/kafka.ts'
 import { between, clockFileOf, hourMs, oneOf, usageTopic } from './cluster-fault.ts'
 import type { Fault, FaultContext } from './cluster-fault.ts'
 
-const hourlyTopic = 'hourly-api-usage'
 /** Everything waits for brokers now and then. */
 const patience = { withinMs: 90_000, everyMs: 250 } as const
 
@@ -27,24 +26,12 @@ async function makeAnew ({ kafka, cluster }: FaultContext, topic: string): Promi
   await eventually(`${topic} is made`, async () => (await (cluster.gateways[0] as ClusterNode).command(['topics', 'create'])).code === 0, patience)
 }
 
-/** An operator says for each partition that waits that its aggregator's file goes on. */
-async function keepFiles ({ aggregators, setup }: Cluster): Promise<void> {
-  const waiting = new Set(Array.from({ length: setup.partitions }, (_, partition) => partition))
-  await eventually('every partition has been decided', async () => {
-    for (const partition of waiting) {
-      for (const node of aggregators) {
-        const { code } = await node.command(['recover', '--partition', String(partition), '--keep', 'file', '--yes'])
-        if (code === 0) waiting.delete(partition)
-      }
-    }
-    return waiting.size === 0
-  }, { ...patience, withinMs: 180_000 })
+async function metricOf (node: ClusterNode, name: string): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${node.operatorPort}/metrics`, { signal: AbortSignal.timeout(5_000) })).text()
+  return Number(text.split('\n').find((line) => line.startsWith(`${name} `))?.slice(name.length + 1) ?? NaN)
 }
 
-async function backlogOf (gateway: ClusterNode, state: 'unsent' | 'uncounted'): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${gateway.operatorPort}/metrics`, { signal: AbortSignal.timeout(5_000) })).text()
-  return Number(new RegExp(`tollgate_shipper_backlog_events\\{state="${state}"\\} (\\d+)`).exec(text)?.[1] ?? NaN)
-}
+async function backlogOf (gateway: ClusterNode, state: 'unsent' | 'uncounted'): Promise<number> { return await metricOf(gateway, `tollgate_shipper_backlog_events{state="${state}"}`) }
 
 /** The records of the usage log that are there now are dropped, as when they are older than its retention. */
 async function dropRecords (kafka: RunningKafka): Promise<number> {
@@ -65,15 +52,6 @@ export const topicFaults: readonly Fault[] = [
     timesMin: 1,
     touches: 'alone',
     run: async (context) => { await makeAnew(context, usageTopic) }
-  },
-  {
-    name: 'the topic of hourly counts is made anew',
-    timesMin: 1,
-    touches: 'alone',
-    run: async (context) => {
-      await makeAnew(context, hourlyTopic)
-      await keepFiles(context.cluster)
-    }
   },
   {
     name: 'records are older than the retention before they are counted',

@@ -33,7 +33,7 @@ const firstSeed = Number(process.env['TOLLGATE_SEED'] ?? Date.now() % 1_000_000)
 const only = process.env['TOLLGATE_FAULT']
 /** The long form is ten clusters, one after another: each is judged by itself, and what clients remember fits into memory. */
 const rounds = Number(process.env['TOLLGATE_ROUNDS'] ?? (isLong ? 10 : 1))
-const faultsPerRound = Number(process.env['TOLLGATE_FAULTS'] ?? (isLong ? 100 : 64))
+const faultsPerRound = Number(process.env['TOLLGATE_FAULTS'] ?? (isLong ? 100 : 62))
 const clientsPerGateway = isLong ? 24 : 6
 const keyCount = 24
 /** A cluster that doesn't work again within this is a fault of its own. */
@@ -177,12 +177,14 @@ completeness: { graceMs: 1000 }
   const late: RememberingClient[] = []
   const callWhile: FaultContext['callWhile'] = async (gateway, work, { path: called } = { path: '/api/things/s200' }) => {
     const more = openClients([gateway], tokens, random, [called])
+    late.push(...more)
     const calling = more.map((client) => client.run())
     await work()
     for (const client of more) client.stop()
     await Promise.all(calling)
-    late.push(...more)
   }
+  // Also after a failure: a client that goes on calling would keep the process alive.
+  t.after(() => { for (const client of [...clients, ...late]) client.stop() })
   const run = await runFaults({ cluster, kafka, redis, links, random, spare, clone, disks, callWhile }, clients)
   await sleep(1_000)
   for (const client of clients) client.stop()
