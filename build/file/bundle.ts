@@ -49,7 +49,8 @@ export async function bundle (root: string, facts: BuildFacts): Promise<Bundle> 
       if (folder !== undefined) packages.add(folder)
     }
   }
-  return { scripts, packages: [...packages].sort() }
+  // Files are loaded side by side, so the order in which threads are found is any: the file's must not be.
+  return { scripts: new Map([...scripts].sort(([one], [other]) => one < other ? -1 : 1)), packages: [...packages].sort() }
 }
 
 /** `entry: new URL('./thread.ts', import.meta.url)` becomes the name of an asset, and that thread a script of its own. */
