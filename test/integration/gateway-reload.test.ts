@@ -56,6 +56,8 @@ test('a request under way ends by the rules it came under; its upstream is close
   assert.deepEqual(events.map(({ event }) => [event['requestUri'], event['routeId'], event['apiEndpointId']]).sort(), [
     ['/api/things/echo', 'renamed', 77], ['/api/things/echo', 'renamed', 77], ['/api/things/held', 'api', 11]
   ])
+  // A client has its answer a moment before it is counted.
+  await eventually('all are counted', () => rig.journal.counts().answered >= 3)
   assert.deepEqual([rig.journal.counts().answered, rig.deaths], [3, []])
   client.destroy()
   later.destroy()
