@@ -9,6 +9,7 @@ import { TollgateError } from '../domain/errors.ts'
 import { isCatalogued, problemOf } from '../platform/http-problem.ts'
 import { readJsonBody } from '../platform/json-body.ts'
 import type { Logger } from '../platform/logger.ts'
+import { checkSocketPath } from '../platform/state-files.ts'
 
 /** Answers a command; the argument is whatever JSON the client sent, so it is checked by the handler. */
 export type ControlHandlers = Readonly<Record<string, (argument: unknown) => Promise<unknown>>>
@@ -22,12 +23,10 @@ const bodyBytesMax = 64 * 1024
 const headBytesMax = 8 * 1024
 const receiveTimeoutMs = 5_000
 const connectionsMax = 32
-/** sun_path holds 108 bytes with its end. */
-export const socketPathBytesMax = 107
 
 /** @throws TollgateError STATE_LOCKED when somebody answers on the socket, STATE_PATH_TOO_LONG, STATE_UNWRITABLE */
 export async function openControlServer ({ socketFile, handlers, log }: { readonly socketFile: string, readonly handlers: ControlHandlers, readonly log: Logger }): Promise<ControlServer> {
-  if (Buffer.byteLength(socketFile) > socketPathBytesMax) throw new TollgateError('STATE_PATH_TOO_LONG', `the path of the control socket is too long: ${socketFile}`)
+  checkSocketPath(socketFile)
   if (await isAnswered(socketFile)) throw new TollgateError('STATE_LOCKED', `another program answers on ${socketFile}`)
   rmSync(socketFile, { force: true })
   const server = createServer({ maxHeaderSize: headBytesMax, headersTimeout: receiveTimeoutMs, requestTimeout: receiveTimeoutMs }, (request, response) => {

@@ -2,7 +2,7 @@
 import { keyTypeDefault } from '../cli/handlers/registry.ts'
 import { gradeTypes } from '../domain/usage-event.ts'
 import { keyTypes, overlapMsMax } from '../registry/port.ts'
-import { validSMax } from './admin-operations.ts'
+import { overlapMsDefault, validSDefault, validSMax } from './admin-operations.ts'
 import type { AdminOperation } from './admin-operations.ts'
 
 type Schema = Readonly<Record<string, unknown>>
@@ -27,7 +27,7 @@ const described: Readonly<Record<string, { readonly summary: string, readonly fi
   'member.list': { summary: 'Members by number.', fields: { after: { ...id, minimum: 0 }, limit: { ...id, maximum: 1_000 } }, result: page('members', member) },
   'member.create': { summary: 'Creates a member.', fields: { name: { type: 'string', minLength: 1, maxLength: 200 }, memberId: id }, required: ['name'], result: member },
   'member.token': {
-    summary: 'A token with which a member reads their own charges.', fields: { validS: { ...id, maximum: validSMax, default: 30 * 86_400 } },
+    summary: 'A token with which a member reads their own charges.', fields: { validS: { ...id, maximum: validSMax, default: validSDefault } },
     result: object({ memberId: id, expiresAt: instant, isKnown: { type: 'boolean' }, token: { type: 'string' } })
   },
   'key.list': { summary: 'Keys by number, never their tokens.', fields: { after: { ...id, minimum: 0 }, limit: { ...id, maximum: 1_000 }, member: id }, result: page('keys', key) },
@@ -37,7 +37,7 @@ const described: Readonly<Record<string, { readonly summary: string, readonly fi
   },
   'key.show': { summary: 'One key, never its token.', fields: {}, result: key },
   'key.revoke': { summary: 'Revokes a key for ever: every gateway refuses it within a second.', fields: {}, result: object({ apiKeyId: id, isKnown: { type: 'boolean' } }) },
-  'key.rotate': { summary: 'A new token of the same type for a key; the old ones end after an overlap.', fields: { overlapMs: { ...id, minimum: 0, maximum: overlapMsMax, default: 86_400_000 } }, result: issuedKey },
+  'key.rotate': { summary: 'A new token of the same type for a key; the old ones end after an overlap.', fields: { overlapMs: { ...id, minimum: 0, maximum: overlapMsMax, default: overlapMsDefault } }, result: issuedKey },
   reload: {
     summary: 'Reads the configuration anew. What can\'t be used is refused as a whole, and nothing changes.', fields: {},
     result: object({ changed: texts, needsRestart: { ...texts, description: 'Keys that differ and stay as they were until the program is started again.' }, warnings: texts })

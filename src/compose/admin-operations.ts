@@ -19,6 +19,8 @@ export interface AdminOperation {
 
 /** A hundred years. */
 export const validSMax = 100 * 366 * 86_400
+export const validSDefault = 30 * 86_400
+export const overlapMsDefault = 86_400_000
 const pageFields = ['after', 'limit'] as const
 const pageOf = ({ query }: Asked): object => ({ ...integerOf(query, 'after', 'afterId'), ...integerOf(query, 'limit', 'countMax', listCountDefault) })
 
@@ -30,7 +32,7 @@ export const adminOperations: readonly AdminOperation[] = [
   { method: 'POST', path: '/keys', command: 'key.create', isChange: true, status: 201, fields: ['memberId', 'grade', 'type', 'label', 'expiresAt', 'apiKeyId'], argument: ({ body }) => withExpiry(body) },
   { method: 'GET', path: '/keys/{id}', command: 'key.show', isChange: false, status: 200, fields: [], argument: ({ id }) => ({ apiKeyId: id }) },
   { method: 'POST', path: '/keys/{id}/revoke', command: 'key.revoke', isChange: true, status: 200, fields: [], argument: ({ id }) => ({ apiKeyId: id }) },
-  { method: 'POST', path: '/keys/{id}/rotate', command: 'key.rotate', isChange: true, status: 200, fields: ['overlapMs'], argument: ({ id, body }) => ({ overlapMs: 86_400_000, ...body, apiKeyId: id }) },
+  { method: 'POST', path: '/keys/{id}/rotate', command: 'key.rotate', isChange: true, status: 200, fields: ['overlapMs'], argument: ({ id, body }) => ({ overlapMs: overlapMsDefault, ...body, apiKeyId: id }) },
   { method: 'POST', path: '/reload', command: 'reload', isChange: true, status: 200, fields: [], argument: () => ({}) },
   { method: 'GET', path: '/gateways', command: 'gateway.list', isChange: false, status: 200, fields: [], argument: () => ({}) }
 ]
@@ -46,7 +48,7 @@ function integerOf (query: URLSearchParams, name: string, field: string, max = N
 const dateTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/i
 
 function withValidity (body: Readonly<Record<string, unknown>>, memberId: number | undefined): object {
-  const { validS = 30 * 86_400 } = body
+  const { validS = validSDefault } = body
   if (typeof validS === 'number' && validS > validSMax) throw new TollgateError('ARGUMENT_INVALID', `validS is at most ${validSMax}`)
   return { ...body, validS, memberId }
 }

@@ -9,7 +9,7 @@ import { every } from '../platform/clock.ts'
 import type { Clock, Timer } from '../platform/clock.ts'
 import type { Logger } from '../platform/logger.ts'
 import { metricJson } from '../platform/metrics.ts'
-import { secureContextOf } from '../platform/operator-http.ts'
+import { metricsSource, secureContextOf } from '../platform/operator-http.ts'
 import type { OperatorSource } from '../platform/operator-http.ts'
 import type { ReloadPart, Rules } from './reload.ts'
 
@@ -31,11 +31,9 @@ export function operatorReload (server: Server | SecureServer): ReloadPart {
 }
 
 export function certificateSource (inForce: () => Rules): OperatorSource {
-  return {
-    name: 'certificates',
-    health: async () => ({ isReady: true, reasons: [] }),
-    metrics: async () => [[metricJson('tollgate_certificate_not_after_seconds', served(inForce).map(([listener, { notAfterMs }]) => ({ labels: { listener }, value: Math.floor(notAfterMs / 1000) })))]]
-  }
+  return metricsSource('certificates', async () => [
+    [metricJson('tollgate_certificate_not_after_seconds', served(inForce).map(([listener, { notAfterMs }]) => ({ labels: { listener }, value: Math.floor(notAfterMs / 1000) })))]
+  ])
 }
 
 /** The start and each reload say it by themselves. */

@@ -2,17 +2,14 @@
 import { createHash } from 'node:crypto'
 import type { PriceBook } from '../domain/price-book.ts'
 import { metricJson } from '../platform/metrics.ts'
+import { metricsSource } from '../platform/operator-http.ts'
 import type { OperatorSource } from '../platform/operator-http.ts'
 
 const digestLength = 16
 
 /** @param inForce read at each question */
 export function priceBookSource (inForce: () => PriceBook): OperatorSource {
-  return {
-    name: 'price book',
-    health: async () => ({ isReady: true, reasons: [] }),
-    metrics: async () => [[metricJson('tollgate_price_book_info', [{ labels: { sha256: digestOf(inForce()) }, value: 1 }])]]
-  }
+  return metricsSource('price book', async () => [[metricJson('tollgate_price_book_info', [{ labels: { sha256: digestOf(inForce()) }, value: 1 }])]])
 }
 
 /** Of what the file says: comments and spaces of it make no difference. */

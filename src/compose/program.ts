@@ -13,11 +13,11 @@ import type { CrashPointSpec } from '../platform/crash-points.ts'
 import { openLogger } from '../platform/logger.ts'
 import type { Logger } from '../platform/logger.ts'
 import { gauge, metricsJson, openMetrics } from '../platform/metrics.ts'
-import { openOperatorListener } from '../platform/operator-http.ts'
+import { metricsSource, openOperatorListener } from '../platform/operator-http.ts'
 import type { OperatorRoute, OperatorSource } from '../platform/operator-http.ts'
 import { stateFiles } from '../platform/state-files.ts'
 import { lockState } from '../platform/state-lock.ts'
-import type { Health, MetricsJson, ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
+import type { ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
 import { version } from '../platform/version.ts'
 import { adminRoutes } from './admin-routes.ts'
 import { certificateSource, operatorReload, remindOfCertificates } from './certificates.ts'
@@ -153,8 +153,7 @@ function commandOf (handlers: ControlHandlers, name: string): ControlHandlers[st
 function mainSource (reloader: Reloader): OperatorSource {
   const metrics = openMetrics()
   gauge(metrics, 'tollgate_build_info').set({ version, node: process.version }, 1)
-  const health: Health = { isReady: true, reasons: [] }
-  return { name: 'main', health: async () => health, metrics: async (): Promise<readonly MetricsJson[]> => [await metricsJson(metrics), reloader.metrics()] }
+  return metricsSource('main', async () => [await metricsJson(metrics), reloader.metrics()])
 }
 
 async function listening<Listener> ({ host, port }: { readonly host: string, readonly port: number }, opening: Promise<Listener>): Promise<Listener> {

@@ -1,14 +1,10 @@
 // The certificates of the listeners: whether each can be read, belongs to its key, and until when it holds. They are read once,
 // with the configuration, so that whoever serves by them serves by what was checked.
-import { X509Certificate, createPrivateKey } from 'node:crypto'
-import type { KeyObject } from 'node:crypto'
 import { formatTimeMs } from '../domain/window.ts'
-import { configFileBytesMax } from './limits.ts'
+import { certificateOf, keyOf, readPemFile } from './pem-file.ts'
 import type { Checked, Path } from './problem.ts'
 import type { Role } from './role.ts'
 import type { Config } from './schema.ts'
-import { fileProblem } from './secret-file.ts'
-import { readTextFile } from './text-file.ts'
 
 /** PEM texts, as they were checked. */
 export interface Certificate {
@@ -52,13 +48,7 @@ export function endWarning (listener: string, { notAfterMs }: Pick<Certificate, 
 }
 
 function checkCertificate (path: Path, { certificateFile, keyFile, clientCaFile }: TlsFiles, { report }: Checked): Certificate | undefined {
-  const read = (key: string, file: string, isSecret: boolean): string | undefined => {
-    const problem = fileProblem(file, { isSecret })
-    const text = problem === undefined ? readTextFile(file, configFileBytesMax) : undefined
-    if (text !== undefined && 'text' in text) return text.text
-    report([...path, key], problem?.message ?? `${file} ${text?.message}`, problem?.remedy ?? text?.remedy ?? '')
-    return undefined
-  }
+  const read = (key: string, file: string, isSecret: boolean): string | undefined => readPemFile([...path, key], file, { isSecret, report })
   const certificate = read('certificateFile', certificateFile, false)
   const key = read('keyFile', keyFile, true)
   const clientCa = clientCaFile === undefined ? undefined : read('clientCaFile', clientCaFile, false)
@@ -73,12 +63,4 @@ function checkCertificate (path: Path, { certificateFile, keyFile, clientCaFile 
     return undefined
   }
   return { certificate, key, clientCa, notBeforeMs: parsed.validFromDate.getTime(), notAfterMs: parsed.validToDate.getTime() }
-}
-
-function certificateOf (pem: string): X509Certificate | undefined {
-  try { return new X509Certificate(pem) } catch { return undefined }
-}
-
-function keyOf (pem: string): KeyObject | undefined {
-  try { return createPrivateKey(pem) } catch { return undefined }
 }

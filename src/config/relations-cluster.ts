@@ -1,6 +1,7 @@
 // How the settings of a cluster must fit together: each rule with the sentence that says why.
 import { roles as allRoles } from './role.ts'
 import type { Role } from './role.ts'
+import { checkPair } from './pem-file.ts'
 import type { Checked } from './problem.ts'
 import type { Config } from './schema.ts'
 import { fileProblem } from './secret-file.ts'
@@ -22,7 +23,7 @@ function checkKafka ({ brokers, minInsyncReplicas, replicationFactor, tls }: Non
   if (minInsyncReplicas > replicationFactor) report(['kafka', 'minInsyncReplicas'], `${minInsyncReplicas} copies can't be written when there are ${replicationFactor}`, 'nothing could ever be written: lower it, or raise `kafka.replicationFactor`')
   if (replicationFactor === 1) warn('kafka.replicationFactor is 1: a broken disk loses what is on it and not yet archived')
   if (tls === undefined) return
-  if ((tls.certificateFile === undefined) !== (tls.keyFile === undefined)) report(['kafka', 'tls'], 'a certificate without a key, or the reverse', 'give both `certificateFile` and `keyFile`, or neither')
+  checkPair(['kafka', 'tls'], tls, report)
   for (const [key, isSecret] of [['caFile', false], ['certificateFile', false], ['keyFile', true]] as const) {
     const file = tls[key]
     const problem = file === undefined ? undefined : fileProblem(file, { isSecret })

@@ -1,11 +1,8 @@
 // What the gateway shows and believes where it speaks TLS with an upstream; read once, with the configuration.
-import { X509Certificate, createPrivateKey } from 'node:crypto'
-import { configFileBytesMax } from './limits.ts'
+import { certificateOf, checkPair, keyOf, readPemFile } from './pem-file.ts'
 import type { Checked, Path } from './problem.ts'
 import type { Role } from './role.ts'
 import type { Config } from './schema.ts'
-import { fileProblem } from './secret-file.ts'
-import { readTextFile } from './text-file.ts'
 
 /** PEM texts, as they were checked. */
 export interface UpstreamTls {
@@ -36,20 +33,17 @@ export function checkUpstreams ({ gateway }: Config, roles: readonly Role[], che
 function isOnThisMachine (url: string): boolean { return /^(?:localhost|127\.[\d.]+|\[::1\])$/.test(new URL(url).hostname) }
 
 function readTls (path: Path, { caFile, certificateFile, keyFile, serverName }: NonNullable<Config['gateway']['upstreams'][string]['tls']>, { report }: Checked): UpstreamTls {
-  const read = (setting: string, file: string | undefined, isSecret: boolean): string | undefined => {
-    if (file === undefined) return undefined
-    const problem = fileProblem(file, { isSecret })
-    const text = problem === undefined ? readTextFile(file, configFileBytesMax) : undefined
-    if (text !== undefined && 'text' in text) return text.text
-    report([...path, setting], problem?.message ?? `${file} ${text?.message}`, problem?.remedy ?? text?.remedy ?? '')
-    return undefined
-  }
-  if ((certificateFile === undefined) !== (keyFile === undefined)) report(path, 'a certificate without a key, or the reverse', 'give both `certificateFile` and `keyFile`, or neither')
+  const read = (setting: string, file: string | undefined, isSecret: boolean): string | undefined => file === undefined ? undefined : readPemFile([...path, setting], file, { isSecret, report })
+  checkPair(path, { certificateFile, keyFile }, report)
   const [ca, certificate, key] = [read('caFile', caFile, false), read('certificateFile', certificateFile, false), read('keyFile', keyFile, true)]
-  const isUsable = (use: () => unknown): boolean => { try { return use() !== false } catch { return false } }
-  if (ca !== undefined && !isUsable(() => new X509Certificate(ca))) report([...path, 'caFile'], `${caFile} holds no certificate`, 'write the authority\'s certificate as PEM')
-  if (certificate !== undefined && key !== undefined && !isUsable(() => new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key)))) {
+  if (ca !== undefined && certificateOf(ca) === undefined) report([...path, 'caFile'], `${caFile} holds no certificate`, 'write the authority\'s certificate as PEM')
+  if (certificate !== undefined && key !== undefined && !isPair(certificate, key)) {
     report([...path, 'keyFile'], `${certificateFile} and ${keyFile} are no certificate and the key that belongs to it`, 'write both as PEM, the key without a passphrase')
   }
   return { ...(ca === undefined ? {} : { ca }), ...(certificate === undefined ? {} : { certificate }), ...(key === undefined ? {} : { key }), ...(serverName === undefined ? {} : { serverName }) }
+}
+
+function isPair (certificate: string, key: string): boolean {
+  const parsedKey = keyOf(key)
+  return parsedKey !== undefined && certificateOf(certificate)?.checkPrivateKey(parsedKey) === true
 }

@@ -95,12 +95,14 @@ export function addressBlock (address: string): string {
 }
 
 /** The first groups of 16 bits of an IPv6 address, the others 0. */
-function networkOf (address: string, groupCount: number): string {
+function networkOf (address: string, groupCount: number): string { return shortForm(`${groupsOf(address).slice(0, groupCount).join(':')}::`) }
+
+/** The eight groups of 16 bits of an IPv6 address in any of its forms, without a zone, each in hexadecimal. */
+export function groupsOf (address: string): string[] {
   const short = shortForm(address)
   const [head = '', tail = ''] = short.split('::')
   const [left, right] = [head, tail].map((part) => part === '' ? [] : part.split(':')) as [string[], string[]]
-  const groups = short.includes('::') ? [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right] : left
-  return shortForm(`${groups.slice(0, groupCount).join(':')}::`)
+  return short.includes('::') ? [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right] : left
 }
 
 function addBlock (list: BlockList, block: string): void {

@@ -7,6 +7,7 @@ export interface ClientPaceLimits {
   readonly windowMs: number
 }
 
+/** Of one request, from the first look at it on: most are over before. */
 export class ClientPace {
   readonly #limits: ClientPaceLimits
   /** -1: the client isn't waited for. */

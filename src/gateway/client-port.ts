@@ -7,9 +7,8 @@ import { readFileSync } from 'node:fs'
 import uws from 'uWebSockets.js'
 import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js'
 import { TollgateError } from '../domain/errors.ts'
-import { every } from '../platform/clock.ts'
-import type { Timer } from '../platform/clock.ts'
 import { tlsCiphers } from '../platform/tls.ts'
+import { Retired } from './retired.ts'
 
 export interface TlsFiles { readonly certificateFile: string, readonly keyFile: string, readonly clientCaFile?: string | undefined }
 export interface Address { readonly host: string, readonly port: number }
@@ -76,8 +75,7 @@ class TlsPort {
   readonly #acceptor: AcceptorApp
   #now: ServingApp
   #prepared: ServingApp | undefined
-  readonly #retired = new Set<ServingApp>()
-  #sweeping: Timer | undefined
+  readonly #retired = new Retired<ServingApp>({ periodMs: retiredSweepMs, isUsed: ({ connections }) => connections > 0, close: ({ app }) => { app.close() } })
 
   constructor (serve: Serve, acceptor: AcceptorApp, tls: TlsFiles) {
     this.#serve = serve
@@ -97,9 +95,8 @@ class TlsPort {
     this.#prepared = undefined
     this.#acceptor.addChildAppDescriptor(next.app.getDescriptor())
     this.#acceptor.removeChildAppDescriptor(this.#now.app.getDescriptor())
-    this.#retired.add(this.#now)
+    this.#retired.add([this.#now])
     this.#now = next
-    this.#sweeping ??= every(retiredSweepMs, () => { this.#sweep() })
   }
 
   abort (): void {
@@ -109,7 +106,7 @@ class TlsPort {
 
   close (): void {
     this.abort()
-    this.#sweeping?.cancel()
+    this.#retired.cancel()
     for (const { app } of [...this.#retired, this.#now]) app.close()
     this.#acceptor.close()
   }
@@ -118,17 +115,6 @@ class TlsPort {
     const serving: ServingApp = { app: secureApp(tls), digest: digestOf(tls), connections: 0 }
     this.#serve(serving.app, (change) => { serving.connections += change })
     return serving
-  }
-
-  #sweep (): void {
-    for (const serving of this.#retired) {
-      if (serving.connections > 0) continue
-      this.#retired.delete(serving)
-      serving.app.close()
-    }
-    if (this.#retired.size > 0) return
-    this.#sweeping?.cancel()
-    this.#sweeping = undefined
   }
 }
 

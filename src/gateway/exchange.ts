@@ -92,7 +92,6 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   /** @param isAllowed `false`: nothing is sent before `proceed` */
   forward (forwarding: Forwarding, isAllowed: boolean): void {
     this.#forwarding = forwarding
-    this.#pace = new ClientPace(forwarding.clientPace)
     forwarding.via.users++
     this.#services.inFlight.add(this)
     this.#phase = isAllowed ? 'uploading' : 'limiting'
@@ -135,6 +134,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   turn (): void { this.#guard(() => { this.#answerItself() }) }
 
   watch (tick: number): void {
+    if (this.#forwarding !== undefined) this.#pace ??= new ClientPace(this.#forwarding.clientPace)
     this.#guard(() => { if (this.#pace?.isTooSlow(tick, waitedBytes(this.#reply, this.#upload)) === true) this.#cut('slow') })
   }
 

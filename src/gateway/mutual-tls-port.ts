@@ -9,13 +9,13 @@ import type { SecureContextOptions, Server, TLSSocket } from 'node:tls'
 import uws from 'uWebSockets.js'
 import type { us_listen_socket } from 'uWebSockets.js'
 import { TollgateError } from '../domain/errors.ts'
+import { checkSocketPath } from '../platform/state-files.ts'
 import { tlsServerDefaults } from '../platform/tls.ts'
+import { groupsOf } from './client-address.ts'
 import { contentOf } from './client-port.ts'
 import type { Address, ClientPort, Serve, TlsFiles } from './client-port.ts'
 
 const handshakeTimeoutMs = 10_000
-/** sun_path holds 108 bytes with its end. */
-const socketPathBytesMax = 107
 
 export interface MutualTlsOptions extends Address {
   readonly tls: TlsFiles
@@ -28,7 +28,7 @@ export interface MutualTlsOptions extends Address {
 /** @throws TollgateError PORT_IN_USE, CONFIG_INVALID, STATE_PATH_TOO_LONG */
 export async function openMutualTlsPort (serve: Serve, options: MutualTlsOptions): Promise<ClientPort> {
   const { socketFile, mayOpen } = options
-  if (Buffer.byteLength(socketFile) > socketPathBytesMax) throw new TollgateError('STATE_PATH_TOO_LONG', `the path of a socket is too long: ${socketFile}`)
+  checkSocketPath(socketFile)
   const context = contextOf(options.tls)
   const app = uws.App()
   serve(app, () => {})
@@ -104,11 +104,8 @@ export function proxyHead ({ remoteAddress = '0.0.0.0', localAddress = '0.0.0.0'
 
 function addressBytes (address: string): Buffer {
   if (!isIPv6(address)) return Buffer.from(address.split('.').map(Number))
-  // In the short form of hexadecimal groups, also where it ended in an IPv4 address.
-  const [before, after] = new URL(`http://[${address.split('%')[0]}]`).hostname.slice(1, -1).split('::').map((part) => part.split(':').filter((group) => group !== ''))
-  const [first = [], last = []] = [before, after]
-  const groups = [...first, ...Array.from({ length: 8 - first.length - last.length }, () => '0'), ...last]
-  return Buffer.from(groups.map((group) => group.padStart(4, '0')).join(''), 'hex')
+  const [withoutZone = ''] = address.split('%')
+  return Buffer.from(groupsOf(withoutZone).map((group) => group.padStart(4, '0')).join(''), 'hex')
 }
 
 /** Workers share the port: the kernel deals connections out among them. */

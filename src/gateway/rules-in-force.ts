@@ -3,8 +3,6 @@
 // ended. What hasn't changed goes on as it is: an upstream with its connections and its state, the tokens that are remembered.
 import { isDeepStrictEqual } from 'node:util'
 import { openPriceBook } from '../domain/price-book.ts'
-import { every } from '../platform/clock.ts'
-import type { Timer } from '../platform/clock.ts'
 import { metricJson } from '../platform/metrics.ts'
 import type { MetricsJson } from '../platform/thread.ts'
 import type { KeyDirectory } from '../registry/port.ts'
@@ -19,6 +17,7 @@ import type { WorkerLimiter } from './open-limiter.ts'
 import { openUpstream } from './open-upstream.ts'
 import type { GatewayRules } from './options.ts'
 import { routeLimits } from './rate-limits.ts'
+import { Retired } from './retired.ts'
 import { createRouter } from './router.ts'
 import type { Services } from './services.ts'
 import type { Targets } from './targets.ts'
@@ -50,8 +49,7 @@ export class RulesInForce {
   #now: Made
   #prepared: Made | undefined
   /** Not in force any more; requests that came before may still call them. */
-  readonly #retired = new Set<OpenUpstream>()
-  #sweeping: Timer | undefined
+  readonly #retired = new Retired<OpenUpstream>({ periodMs: retiredSweepMs, isUsed: ({ users }) => users > 0, close: ({ upstream }) => { void upstream.close() } })
 
   constructor (rules: GatewayRules, parts: RuleParts) {
     this.#parts = parts
@@ -79,8 +77,7 @@ export class RulesInForce {
     if (next.authenticator !== former.authenticator) next.authenticator.countFrom(former.authenticator)
     this.#parts.limiter.use(Object.values(next.rules.grades))
     this.#count(next)
-    for (const one of notIn(former, next)) this.#retired.add(one)
-    this.#sweeping ??= every(retiredSweepMs, () => { this.#sweep() })
+    this.#retired.add(notIn(former, next))
   }
 
   /** Forgets what is prepared. */
@@ -101,23 +98,12 @@ export class RulesInForce {
 
   async close (): Promise<void> {
     this.abort()
-    this.#sweeping?.cancel()
+    this.#retired.cancel()
     await Promise.all([...this.#now.upstreams.values(), ...this.#retired].map(({ upstream }) => upstream.close()))
   }
 
   #count ({ counts, upstreams }: Made): void {
     this.#parts.services.counters.use(counts, new Map([...upstreams].map(([name, one]) => [name, one.counts])))
-  }
-
-  #sweep (): void {
-    for (const one of this.#retired) {
-      if (one.users > 0) continue
-      this.#retired.delete(one)
-      void one.upstream.close()
-    }
-    if (this.#retired.size > 0) return
-    this.#sweeping?.cancel()
-    this.#sweeping = undefined
   }
 }
 

@@ -15,6 +15,11 @@ export interface OperatorSource {
   readonly metrics: () => Promise<readonly MetricsJson[]>
 }
 
+/** Of what is always ready, and has metrics to show. */
+export function metricsSource (name: string, metrics: () => Promise<readonly MetricsJson[]>): OperatorSource {
+  return { name, health: async () => ({ isReady: true, reasons: [] }), metrics }
+}
+
 /** Answers requests below a path by itself, whatever their method. */
 export interface OperatorRoute {
   /** Such as `/files`. */

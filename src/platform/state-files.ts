@@ -1,5 +1,6 @@
 // Files of the state folder that more than one part must find: ARCHITECTURE.md, "Files".
 import path from 'node:path'
+import { TollgateError } from '../domain/errors.ts'
 
 export interface StateFiles {
   readonly controlSocket: string
@@ -26,4 +27,12 @@ export function stateFiles (state: string): StateFiles {
     gatewayCount: path.join(state, 'gateway', 'gateways'),
     billing: path.join(state, 'billing')
   }
+}
+
+/** sun_path holds 108 bytes with its end. */
+const socketPathBytesMax = 107
+
+/** @throws TollgateError STATE_PATH_TOO_LONG where no socket can be made */
+export function checkSocketPath (file: string): void {
+  if (Buffer.byteLength(file) > socketPathBytesMax) throw new TollgateError('STATE_PATH_TOO_LONG', `the path of a socket is too long: ${file}`)
 }

@@ -14,6 +14,11 @@ const secretPattern = /^(\d{1,16}):([\w-]{43})$/
 /** As it stands in a record: `second:digest`, the oldest first, a blank between them. */
 export function secretsText (secrets: readonly KeySecret[]): string { return secrets.map(({ issuedAtS, digest }) => `${issuedAtS}:${digest}`).join(' ') }
 
+/** Of a new key, as a record has it; nothing for one that isn't opaque. */
+export function firstSecrets (secretDigest: string | undefined, createdAtMs: number): { readonly secrets?: string } {
+  return secretDigest === undefined ? {} : { secrets: secretsText([{ issuedAtS: Math.floor(createdAtMs / 1000), digest: secretDigest }]) }
+}
+
 /** Undefined for anything but such a text of at least one. */
 export function readSecrets (text: string): readonly KeySecret[] | undefined {
   const secrets = text.split(' ', keySecretsMax + 1).map((part) => {

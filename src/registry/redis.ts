@@ -7,7 +7,7 @@ import type { ErrorCode } from '../domain/errors.ts'
 import type { Clock } from '../platform/clock.ts'
 import { RedisLink } from '../platform/redis.ts'
 import type { RedisOptions } from '../platform/redis.ts'
-import { readSecrets, secretsText, secretsWith } from './key-secrets.ts'
+import { firstSecrets, readSecrets, secretsText, secretsWith } from './key-secrets.ts'
 import { rotationsWith } from './key-state.ts'
 import { pageCountMax } from './port.ts'
 import type { ApiKey, Imported, KeyRecord, Member, NewKey, Page, RecordPage, Registry, RegistryRecord } from './port.ts'
@@ -88,8 +88,7 @@ class RedisRegistry implements Registry {
     if (label !== '') mustBeName('a key\'s label', label)
     const createdAtMs = this.#clock.nowMs()
     mustExpireLater(expiresAtMs, createdAtMs)
-    const secrets = secretDigest === undefined ? {} : { secrets: secretsText([{ issuedAtS: Math.floor(createdAtMs / 1000), digest: secretDigest }]) }
-    const entity = { memberId, grade, label, createdAtMs, ...(expiresAtMs === undefined ? {} : { expiresAtMs }), ...secrets }
+    const entity = { memberId, grade, label, createdAtMs, ...(expiresAtMs === undefined ? {} : { expiresAtMs }), ...firstSecrets(secretDigest, createdAtMs) }
     const fields = await this.#commands.entities.keyFields(entity)
     const id = Number(await this.#change(createKeyScript, [String(memberId), textOf(apiKeyId), String(keysMax), '0', ...fields], {
       MEMBER_UNKNOWN: `there is no member ${memberId}`,

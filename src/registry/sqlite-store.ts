@@ -33,6 +33,11 @@ export function openSqliteStore ({ file, refusalFile, clock }: SqliteRegistryOpt
   }
 }
 
+/** A key's secrets as in a record, null for none. @param keys what the statement calls the table of keys */
+export function secretsColumn (keys: 'api_key' | 'k'): string {
+  return `(select group_concat(issued_at_s || ':' || digest, ' ' order by issued_at_s) from key_secret s where s.api_key_id = ${keys}.api_key_id) as secrets`
+}
+
 export class SqliteStore {
   readonly log: RefusalLog
   readonly clock: Clock

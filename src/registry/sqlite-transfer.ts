@@ -7,11 +7,12 @@ import type { Imported, KeyRecord, MemberRecord, RecordPage, RegistryRecord } fr
 import { isSameKey, isSameMember, pageRecordsMax } from './records.ts'
 import type { RefusalEntry } from './refusal-log.ts'
 import { keysMax, membersMax } from './rules.ts'
+import { secretsColumn } from './sqlite-store.ts'
 import type { Row, SqliteStore } from './sqlite-store.ts'
 
 const memberColumns = 'member_id as memberId, name, created_at_ms as createdAtMs'
 const keyColumns = `api_key_id as apiKeyId, member_id as memberId, grade, label, created_at_ms as createdAtMs, expires_at_ms as expiresAtMs,
-  (select group_concat(issued_at_s || ':' || digest, ' ' order by issued_at_s) from key_secret s where s.api_key_id = api_key.api_key_id) as secrets`
+  ${secretsColumn('api_key')}`
 
 const phases = ['issued', 'member', 'key', 'revoked', 'rotated'] as const
 type Phase = typeof phases[number]

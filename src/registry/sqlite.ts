@@ -1,20 +1,20 @@
 // The registry of one machine, in SQLite. Every change is on disk when it is answered.
 import { TollgateError } from '../domain/errors.ts'
 import { gradeTypes } from '../domain/usage-event.ts'
-import { readSecrets, secretsText, secretsWith } from './key-secrets.ts'
+import { firstSecrets, readSecrets, secretsText, secretsWith } from './key-secrets.ts'
 import type { KeySecret } from './key-secrets.ts'
 import { rotationsWith } from './key-state.ts'
 import { pageCountMax } from './port.ts'
 import type { ApiKey, Imported, Member, NewKey, Page, RecordPage, Registry, RegistryRecord } from './port.ts'
 import { keysMax, membersMax, mustBeId, mustBeName, mustBeOfType, mustBeOverlap, mustExpireLater, pageSize, rotationStart, rotationsMax } from './rules.ts'
-import { openSqliteStore } from './sqlite-store.ts'
+import { openSqliteStore, secretsColumn } from './sqlite-store.ts'
 import type { Row, SqliteRegistryOptions, SqliteStore } from './sqlite-store.ts'
 import { exportFromSqlite, importIntoSqlite, putKey } from './sqlite-transfer.ts'
 
 export type { SqliteRegistryOptions } from './sqlite-store.ts'
 
 const keyColumns = `k.api_key_id as apiKeyId, k.member_id as memberId, k.grade, k.label, k.created_at_ms as createdAtMs, k.expires_at_ms as expiresAtMs,
-  (select group_concat(issued_at_s || ':' || digest, ' ' order by issued_at_s) from key_secret s where s.api_key_id = k.api_key_id) as secrets,
+  ${secretsColumn('k')},
   (select revoked_at_ms from revocation r where r.api_key_id = k.api_key_id) as revokedAtMs,
   (select max(issued_from_s) * 1000 from rotation o where o.api_key_id = k.api_key_id) as rotatedAtMs,
   (select overlap_until_ms from rotation o where o.api_key_id = k.api_key_id order by issued_from_s desc limit 1) as overlapUntilMs`
@@ -50,8 +50,7 @@ class SqliteRegistry implements Registry {
     const apiKeyId = this.#chooseKeyId(options.apiKeyId)
     this.#store.log.append([{ kind: 'issued', apiKeyId }])
     this.#store.transaction(() => {
-      const secrets = secretDigest === undefined ? {} : { secrets: secretsText([{ issuedAtS: Math.floor(nowMs / 1000), digest: secretDigest }]) }
-      putKey(this.#store, { kind: 'key', apiKeyId, memberId, grade, label, createdAtMs: nowMs, ...(expiresAtMs === undefined ? {} : { expiresAtMs }), ...secrets })
+      putKey(this.#store, { kind: 'key', apiKeyId, memberId, grade, label, createdAtMs: nowMs, ...(expiresAtMs === undefined ? {} : { expiresAtMs }), ...firstSecrets(secretDigest, nowMs) })
     })
     return await this.showKey(apiKeyId)
   }
