@@ -2,9 +2,10 @@
 // the archive's manifest and the revision: they are right together or not changed at all.
 import { hourlyColumns } from '../hourly-log/port.ts'
 import { hourMs } from '../domain/window.ts'
+import { storeVersions } from '../platform/state-version.ts'
 import type { KeyedTable } from './keyed-table.ts'
 
-export const databaseVersion = 2
+export const databaseVersion = storeVersions.aggregator
 
 /** Tables that are written row by row, by key. The order of the columns is the table's own. */
 export const tables = {

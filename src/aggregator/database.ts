@@ -6,6 +6,7 @@ import { TollgateError } from '../domain/errors.ts'
 import { isDamage, openDuckDb } from '../platform/duckdb.ts'
 import type { DuckDb, DuckDbOptions, SqlConnection } from '../platform/duckdb.ts'
 import { makeFolderDurable, syncFolder } from '../platform/durable-file.ts'
+import { keepCopy, newerStore } from '../platform/state-version.ts'
 import { createTables, databaseVersion, hourlyTable, migrations, tables } from './aggregator-sql.ts'
 
 export interface AggregatorDatabase {
@@ -23,7 +24,7 @@ export interface DatabaseOptions extends DuckDbOptions {
 
 /**
  * @throws TollgateError AGGREGATOR_DAMAGED when the file is truncated, has flipped bytes or isn't DuckDB's; then
- * `setAside` gives way to a new one. AGGREGATOR_NEWER when a newer version wrote it.
+ * `setAside` gives way to a new one. AGGREGATOR_NEWER when a newer version wrote it. STATE_NO_ROOM when an older one did and it can't be copied.
  */
 export async function openDatabase (options: DatabaseOptions): Promise<AggregatorDatabase> {
   makeFolderDurable(path.dirname(options.file))
@@ -31,9 +32,20 @@ export async function openDatabase (options: DatabaseOptions): Promise<Aggregato
   let duckDb: DuckDb | undefined
   try {
     duckDb = await openDuckDb(options)
-    const writer = await duckDb.connect()
+    let writer = await duckDb.connect()
     if (isNew || !await hasTables(writer)) await create(writer, options)
-    else await check(writer)
+    else {
+      const version = await versionOf(writer, options.file)
+      if (version < databaseVersion) {
+        writer.close()
+        duckDb.close()
+        keepCopy(options.file, version, ['', '.wal'])
+        duckDb = await openDuckDb(options)
+        writer = await duckDb.connect()
+        await migrate(writer, version)
+      }
+      await check(writer)
+    }
     await beginTerm(writer, options)
     return { duckDb, writer, isNew }
   } catch (error) {
@@ -70,12 +82,15 @@ async function create (writer: SqlConnection, { newHistoryId }: DatabaseOptions)
   })
 }
 
-/** Reads every row, and looks every key up in its index: DuckDB sees damage only in what it reads. */
-async function check (writer: SqlConnection): Promise<void> {
+async function versionOf (writer: SqlConnection, file: string): Promise<number> {
   const [meta] = await writer.rows<{ databaseVersion: number }>('SELECT databaseVersion FROM meta')
   if (meta === undefined) throw new Error('Corrupt database: no row says what it is')
-  if (meta.databaseVersion > databaseVersion) throw new TollgateError('AGGREGATOR_NEWER', `aggregator.duckdb has version ${meta.databaseVersion}, this program knows ${databaseVersion}`)
-  await migrate(writer, meta.databaseVersion)
+  if (meta.databaseVersion > databaseVersion) throw newerStore('AGGREGATOR_NEWER', { file, found: meta.databaseVersion, known: databaseVersion })
+  return meta.databaseVersion
+}
+
+/** Reads every row, and looks every key up in its index: DuckDB sees damage only in what it reads. */
+async function check (writer: SqlConnection): Promise<void> {
   const partitions = await writer.rows<{ sourcePartition: number, segment: number }>('SELECT sourcePartition, segment FROM partitions')
   const names = ['meta', ...Object.keys(tables), ...partitions.map(({ sourcePartition, segment }) => hourlyTable(sourcePartition, segment))]
   await writer.run('BEGIN TRANSACTION')

@@ -7,8 +7,8 @@ import { roleStates } from '../config/role.ts'
 import { TollgateError } from '../domain/errors.ts'
 import { sleepMs, systemClock } from '../platform/clock.ts'
 import { stateFiles } from '../platform/state-files.ts'
-import { lockState } from '../platform/state-lock.ts'
 import type { StateLock } from '../platform/state-lock.ts'
+import { openState } from '../platform/state-version.ts'
 import type { Arguments } from './arguments.ts'
 import { AuditLog } from './audit.ts'
 import { configOf } from './command.ts'
@@ -68,7 +68,7 @@ async function askMachine<Result> (config: Config, command: string, argument: un
 
 function tryLock (state: string): StateLock | TollgateError {
   try {
-    return lockState(path.resolve(state))
+    return openState(path.resolve(state))
   } catch (error) {
     if (error instanceof TollgateError && error.code === 'STATE_LOCKED') return error
     throw error

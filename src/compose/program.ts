@@ -16,7 +16,7 @@ import { gauge, metricsJson, openMetrics } from '../platform/metrics.ts'
 import { metricsSource, openOperatorListener } from '../platform/operator-http.ts'
 import type { OperatorRoute, OperatorSource } from '../platform/operator-http.ts'
 import { stateFiles } from '../platform/state-files.ts'
-import { lockState } from '../platform/state-lock.ts'
+import { openState } from '../platform/state-version.ts'
 import type { ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
 import { version } from '../platform/version.ts'
 import { adminRoutes } from './admin-routes.ts'
@@ -114,7 +114,7 @@ interface Starting {
 
 async function startParts (assembly: Assembly, { phase, reloader, assemble }: Starting): Promise<{ readonly handlers: ControlHandlers, readonly onSignal: ControlHandlers }> {
   const { config, inForce, environment, log, parts, sources, routes } = assembly
-  const lock = lockState(config.state)
+  const lock = openState(config.state)
   parts.push({ name: 'state lock', stop: lock.release })
   const { listen } = config.operator
   const operator = await listening(listen, openOperatorListener({ ...listen, tls: inForce().certificates.operator, sources: () => sources, routes: () => routes, phase: () => phase.now, log }))

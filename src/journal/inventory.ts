@@ -2,6 +2,7 @@
 // stood before it, so that a segment which was begun and given up is not taken for a part, and a missing one is noticed.
 import path from 'node:path'
 import { TollgateError } from '../domain/errors.ts'
+import { newerStore } from '../platform/state-version.ts'
 import type { Disk } from './disk.ts'
 import type { FrameHeader } from './frame.ts'
 import type { LogPosition } from './memory.ts'
@@ -76,7 +77,7 @@ function headerOf (disk: Disk, name: string, { bytes }: ScanWindow): SegmentHead
   try {
     const got = file.read(bytes, firstReadBytes, 0)
     const header = readSegmentHeader(bytes.subarray(0, got))
-    if (header !== undefined && header.version > segmentVersion) throw new TollgateError('JOURNAL_TOO_NEW', `${name} has format ${header.version}, this program reads up to ${segmentVersion}`)
+    if (header !== undefined && header.version > segmentVersion) throw newerStore('JOURNAL_TOO_NEW', { file: name, found: header.version, known: segmentVersion })
     return header
   } finally { file.close() }
 }

@@ -1,6 +1,7 @@
 // The segment: a file of fixed size whose first block says what it is. The rest holds frames, one after the other, and
 // then zeros or what is left of an earlier life.
 import { crc32 } from 'node:zlib'
+import { storeVersions } from '../platform/state-version.ts'
 import { readUint53, uuidBytes, uuidText, writeUint53 } from './frame.ts'
 
 export interface SegmentHeader {
@@ -14,7 +15,7 @@ export interface SegmentHeader {
   readonly segment: number
 }
 
-export const segmentVersion = 1
+export const segmentVersion = storeVersions.journal
 
 const magic = Buffer.from([0xff, 0x54, 0x47, 0x53])
 export const segmentHeaderBytes = 52

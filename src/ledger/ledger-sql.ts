@@ -4,8 +4,9 @@
 // Beside the cold rows stand their sums by day: most questions are about days, and a month of days is a twentieth to read.
 import { keyedCountSql } from '../hourly-log/port.ts'
 import { sqlText } from '../platform/duckdb.ts'
+import { storeVersions } from '../platform/state-version.ts'
 
-export const ledgerVersion = 2
+export const ledgerVersion = storeVersions.ledger
 
 /** Of the hourly columns those that a bill needs; partition and segment are known by the table. */
 const columns = {

@@ -8,6 +8,7 @@ import type { HourlyBatch } from '../hourly-log/port.ts'
 import { crashPoint } from '../platform/crash-points.ts'
 import { isDamage, isGivenUp, openDuckDb } from '../platform/duckdb.ts'
 import type { DuckDb, SqlConnection, Statement } from '../platform/duckdb.ts'
+import { copyName, newerStore } from '../platform/state-version.ts'
 import { readAccount } from './account.ts'
 import type { AccountQuestion, LedgerAccount } from './account.ts'
 import { createAccountTables } from './account-sql.ts'
@@ -29,8 +30,11 @@ export async function openLedger (options: LedgerOptions): Promise<Ledger> {
   try {
     store = await openStore(file, options)
   } catch (error) {
-    if (!isDamage(error)) throw error
-    setAside(file, options, error)
+    if (error instanceof OlderLedger) {
+      moveAside(file, copyName(file, error.version))
+      options.log.info({ file, version: error.version, aside: copyName(file, error.version) }, 'an earlier version made this ledger: it was moved aside and is made again from the hourly counts')
+    } else if (isDamage(error)) setAside(file, options, error)
+    else throw error
     store = await openStore(file, options)
   }
   return new DuckDbLedger(file, options, store, await loadFolds(store.writer))
@@ -204,7 +208,7 @@ async function openStore (file: string, { memoryBytesMax, threads }: LedgerOptio
   const duckDb = await openDuckDb({ file, memoryBytesMax, threads })
   try {
     const writer = await duckDb.connect()
-    await prepareTables(writer)
+    await prepareTables(writer, file)
     return { duckDb, writer, reader: await duckDb.connect() }
   } catch (error) {
     duckDb.close()
@@ -212,12 +216,23 @@ async function openStore (file: string, { memoryBytesMax, threads }: LedgerOptio
   }
 }
 
-async function prepareTables (writer: SqlConnection): Promise<void> {
+/** A ledger isn't migrated: it is made again. */
+class OlderLedger extends Error {
+  readonly version: number
+  constructor (version: number) {
+    super(`the ledger has version ${version}`)
+    this.version = version
+  }
+}
+
+async function prepareTables (writer: SqlConnection, file: string): Promise<void> {
   const tables = await writer.rows('SELECT 1 FROM duckdb_tables() WHERE table_name = $1', ['meta'])
   if (tables.length === 0) await writer.transaction(async () => { await writer.run(createLedger) })
-  await writer.run(createAccountTables)
   const [meta] = await writer.rows<{ version: number }>('SELECT version FROM meta')
-  if (meta?.version !== ledgerVersion) throw new Error(`Corrupt ledger: version ${meta?.version ?? 'none'} instead of ${ledgerVersion}`)
+  if (meta === undefined) throw new Error('Corrupt ledger: no row says what it is')
+  if (meta.version > ledgerVersion) throw newerStore('LEDGER_NEWER', { file, found: meta.version, known: ledgerVersion })
+  if (meta.version < ledgerVersion) throw new OlderLedger(meta.version)
+  await writer.run(createAccountTables)
   // The hot table is read to its end: it is the one that changes, so it is where a torn file shows first.
   for (const { fold } of await loadFolds(writer)) await writer.rows(`SELECT sum(hash(t)) FROM ${hotTable(fold)} t`)
 }
@@ -230,9 +245,13 @@ function closeStore ({ duckDb, writer, reader }: Store): void {
 
 /** Keeps the last damaged file for whoever wants to know why. */
 function setAside (file: string, { log }: LedgerOptions, error: unknown): void {
-  for (const suffix of ['', '.wal']) {
-    rmSync(`${file}.damaged${suffix}`, { force: true })
-    if (existsSync(file + suffix)) renameSync(file + suffix, `${file}.damaged${suffix}`)
-  }
+  moveAside(file, `${file}.damaged`)
   log.warn({ file, aside: `${file}.damaged`, error }, 'the ledger is damaged: it was moved aside and is made again from the hourly counts')
+}
+
+function moveAside (file: string, aside: string): void {
+  for (const suffix of ['', '.wal']) {
+    rmSync(aside + suffix, { force: true })
+    if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix)
+  }
 }

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { ApiKeyClaims } from '../domain/api-key.ts'
 import { TollgateError } from '../domain/errors.ts'
 import { gradeTypes } from '../domain/usage-event.ts'
+import { keepCopy, newerStore, storeVersions } from '../platform/state-version.ts'
 import type { KeyFacts, Rotation } from './key-state.ts'
 
 /** "TGRG": tells the file from other programs' databases. */
@@ -14,7 +15,7 @@ const busyTimeoutMs = 5_000
 /** A gateway worker never waits longer than this for the file. */
 const readerBusyTimeoutMs = 50
 
-/** What each version added. */
+/** What each version added; the last one is `storeVersions.registry`. */
 const schema = [`
   create table member (
     member_id integer primary key,
@@ -49,15 +50,21 @@ const schema = [`
     primary key (digest, api_key_id)
   ) strict, without rowid;
   create index key_secret_key on key_secret (api_key_id, issued_at_s);`] as const
-const schemaVersion = schema.length
+const schemaVersion = storeVersions.registry
 
 /** @throws TollgateError REGISTRY_CORRUPT, REGISTRY_NEWER, STATE_UNWRITABLE, REGISTRY_UNREADABLE */
 export function openRegistryDatabase (file: string): DatabaseSync {
   return reading(file, () => {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
-    const database = new DatabaseSync(file, { timeout: busyTimeoutMs })
+    let database = new DatabaseSync(file, { timeout: busyTimeoutMs })
     try {
       checkIdentity(file, database)
+      const version = versionOf(database)
+      if (version > 0 && version < schemaVersion) {
+        database.close()
+        keepCopy(file, version, ['', '-wal'])
+        database = new DatabaseSync(file, { timeout: busyTimeoutMs })
+      }
       // A change is durable before it is answered: a revocation must not come back with the power.
       database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on')
       upgrade(database)
@@ -65,7 +72,7 @@ export function openRegistryDatabase (file: string): DatabaseSync {
       if (check?.['quick_check'] !== 'ok') throw corrupt(file, String(check?.['quick_check']))
       return database
     } catch (error) {
-      database.close()
+      if (database.isOpen) database.close()
       throw error
     }
   })
@@ -103,7 +110,7 @@ function checkIdentity (file: string, database: DatabaseSync): void {
   const version = versionOf(database)
   const isEmpty = found === 0 && version === 0 && database.prepare('select count(*) as tables from sqlite_schema').get()?.['tables'] === 0
   if (found !== applicationId && !isEmpty) throw corrupt(file, 'it is the database of another program')
-  if (version > schemaVersion) throw new TollgateError('REGISTRY_NEWER', `${file} has schema version ${version}, this program knows up to ${schemaVersion}`)
+  if (version > schemaVersion) throw newerStore('REGISTRY_NEWER', { file, found: version, known: schemaVersion })
 }
 
 function corrupt (file: string, what: string, cause?: unknown): TollgateError {

@@ -4,11 +4,9 @@ import { cpSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { databaseVersion } from '../../src/aggregator/aggregator-sql.ts'
-import { flushAll, foldAll, openTestAggregator, openTestLedger, query, takeAll, temporaryFolder } from '../helpers/aggregator-rig.ts'
+import { flushAll, foldAll, openTestAggregator, openTestLedger, takeAll, temporaryFolder } from '../helpers/aggregator-rig.ts'
+import { toFirstAggregatorVersion } from '../helpers/aggregator-version.ts'
 import { MemoryUsageLog, usageEvent } from '../helpers/memory-usage-log.ts'
-
-const toVersion1 = ['streams', 'tallies', 'voids'].map((table) => `ALTER TABLE ${table} DROP COLUMN revision;`).join('') +
-  'ALTER TABLE closed_segments DROP COLUMN ownerName; DROP TABLE log_positions; DROP TABLE archived_offsets; UPDATE meta SET databaseVersion = 1'
 
 test('a database of version 1 is taken over as it is', async (t) => {
   const folder = temporaryFolder(t, 'version')
@@ -21,7 +19,7 @@ test('a database of version 1 is taken over as it is', async (t) => {
   await takeAll(first, log)
   await flushAll(first, log)
   first.close()
-  await query(file, toVersion1)
+  await toFirstAggregatorVersion(file)
   const second = await openTestAggregator(folder, { segmentRowsMax: 2 })
   const ledger = await openTestLedger(folder)
   t.after(async () => {
