@@ -113,12 +113,14 @@ async function enterOrphans (aggregator: Aggregator, flush: string, { files, par
     schemaVersion: 1, flush, previousFlush: aggregator.state.lastFlush ?? null, files: archiveFiles, archiveStreams: parts, streams, ...coveredBy(streams, await collectDetails(writer, aggregator.state))
   }
   writeFlushRecord(folders.flushes, record)
+  // A revision of its own, as for every flush: a stream's row without one would never be published, and what was counted since the last publishing would stand in the topic without it.
+  const revision = aggregator.state.revision + 1
   await writer.transaction(async () => {
     await enterFlush(writer, record)
     await writeRows(writer, 'streams', streams.map(({ sourcePartition, streamId, gatewayId, lastSeq }) => ({
-      sourcePartition, streamId, gatewayId: gatewayId ?? null, appliedSeq: streamOf(aggregator, sourcePartition, streamId)?.appliedSeq ?? lastSeq, archivedSeq: lastSeq
+      sourcePartition, streamId, gatewayId: gatewayId ?? null, appliedSeq: streamOf(aggregator, sourcePartition, streamId)?.appliedSeq ?? lastSeq, archivedSeq: lastSeq, revision
     })))
-    await writer.run('UPDATE meta SET lastFlush = greatest(coalesce(lastFlush, $1), $1)', [flush])
+    await writer.run('UPDATE meta SET revision = $1, lastFlush = greatest(coalesce(lastFlush, $2), $2)', [revision, flush])
   })
   await aggregator.reset()
 }

@@ -54,6 +54,8 @@ export const tables = {
   }
 } as const satisfies Readonly<Record<string, KeyedTable>>
 export type TableName = keyof typeof tables
+/** Every column: one that was left out would be null, and a row without its revision is published by nobody. */
+export type TableRow<Name extends TableName> = { readonly [Column in keyof (typeof tables)[Name]['keys'] | keyof (typeof tables)[Name]['values']]: unknown }
 
 export const createTables = `CREATE TABLE meta (databaseVersion INTEGER, historyId VARCHAR, term BIGINT, revision BIGINT, flushedRevision BIGINT, lastFlush VARCHAR);` +
   Object.keys(tables).map((name) => createTable(name as TableName)).join('')

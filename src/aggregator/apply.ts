@@ -3,7 +3,7 @@
 import { hourOf } from '../domain/window.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
 import { addToHourlyRows, hourlyTable, tables } from './aggregator-sql.ts'
-import type { TableName } from './aggregator-sql.ts'
+import type { TableName, TableRow } from './aggregator-sql.ts'
 import { insertNewRows, selectRows, upsertRows } from './keyed-table.ts'
 import { emptyTally, tallyKey } from './batch.ts'
 import type { Applied, Batch, Tally } from './batch.ts'
@@ -45,12 +45,12 @@ export async function applyBatch (writer: SqlConnection, state: AggregatorState,
 }
 
 /** Puts rows in the place of those with their keys. */
-export async function writeRows (writer: SqlConnection, table: TableName, rows: readonly object[]): Promise<void> {
+export async function writeRows<Name extends TableName> (writer: SqlConnection, table: Name, rows: readonly TableRow<Name>[]): Promise<void> {
   await upsertRows(writer, table, tables[table], rows)
 }
 
 /** Adds rows that may be there already. */
-export async function addRows (writer: SqlConnection, table: TableName, rows: readonly object[]): Promise<void> {
+export async function addRows<Name extends TableName> (writer: SqlConnection, table: Name, rows: readonly TableRow<Name>[]): Promise<void> {
   await insertNewRows(writer, table, tables[table], rows)
 }
 

@@ -80,7 +80,7 @@ export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<st
       }
       case 'mark':
         // A mark stands behind everything that it covers, so one that covers more than has come tells of a loss.
-        if (item.seq > before.appliedSeq) reportFirst(plan.gaps, missing(item.streamId, before.appliedSeq, `a mark covers seq ${item.seq}`))
+        if (item.seq > before.appliedSeq) reportFirst(plan.gaps, missing(item.streamId, before, `a mark covers seq ${item.seq}`))
         else plan.marks.push({ mark: item, appliedBefore: (known.get(item.streamId) ?? untouched).appliedSeq })
         break
     }
@@ -92,23 +92,23 @@ function reportFirst (gaps: Map<string, Gap>, gap: Gap): void {
   if (!gaps.has(gap.streamId)) gaps.set(gap.streamId, gap)
 }
 
-function gapOf (run: EventRun, { appliedSeq, stagedSeq }: StreamSeqs): Gap | undefined {
-  const counted = followChain(appliedSeq, run)
-  if (counted.kind === 'gap') return missing(run.streamId, counted.afterSeq, `seq ${run.firstSeq} names ${run.prevSeq} as the one before it`)
-  const staged = followChain(stagedSeq, run)
-  if (staged.kind === 'gap') return missing(run.streamId, staged.afterSeq, `seq ${run.firstSeq} names ${run.prevSeq}, which is counted but not archived`)
+function gapOf (run: EventRun, before: StreamSeqs): Gap | undefined {
+  if (followChain(before.appliedSeq, run).kind === 'gap') return missing(run.streamId, before, `seq ${run.firstSeq} names ${run.prevSeq} as the one before it`)
+  if (followChain(before.stagedSeq, run).kind === 'gap') return missing(run.streamId, before, `seq ${run.firstSeq} names ${run.prevSeq}, which is counted but not archived`)
   return undefined
 }
 
-function missing (streamId: string, afterSeq: number, what: string): Gap {
+/** What either chain needs is asked for: from the place of the other one alone, nothing that comes would fit. */
+function missing (streamId: string, { appliedSeq, stagedSeq }: StreamSeqs, what: string): Gap {
+  const afterSeq = Math.min(appliedSeq, stagedSeq)
   return { streamId, afterSeq, reason: `what follows seq ${afterSeq} is missing: ${what}` }
 }
 
 /** A run that doesn't hold as many lines as it says: no line's place in the chain is sure, so it is as good as missing. */
-function unreadable (run: EventRun, { appliedSeq }: StreamSeqs): Gap | undefined {
+function unreadable (run: EventRun, { appliedSeq, stagedSeq }: StreamSeqs): Gap | undefined {
   const lines = countLines(run.ndjson)
   if (lines === run.count) return undefined
-  return { streamId: run.streamId, afterSeq: appliedSeq, reason: `the run from seq ${run.firstSeq} to ${run.lastSeq} should hold ${run.count} whole lines and holds ${lines ?? 'a torn one'}` }
+  return { streamId: run.streamId, afterSeq: Math.min(appliedSeq, stagedSeq), reason: `the run from seq ${run.firstSeq} to ${run.lastSeq} should hold ${run.count} whole lines and holds ${lines ?? 'a torn one'}` }
 }
 
 /** The run in at most two pieces: what only one of the two chains still needs, then what both need. */
@@ -130,7 +130,7 @@ export function voidKey ({ streamId, lastSeq }: { readonly streamId: string, rea
 function takeVoid (item: VoidRun, before: StreamSeqs, countedAfterSeq: number | undefined, plan: { readonly voids: PlannedVoid[], readonly holes: ArchiveHole[], readonly gaps: Map<string, Gap> }): StreamSeqs | undefined {
   const counted = followChain(before.appliedSeq, item)
   if (counted.kind === 'gap') {
-    reportFirst(plan.gaps, missing(item.streamId, counted.afterSeq, `a void up to seq ${item.lastSeq} names ${item.prevSeq} as the one before it`))
+    reportFirst(plan.gaps, missing(item.streamId, before, `a void up to seq ${item.lastSeq} names ${item.prevSeq} as the one before it`))
     return undefined
   }
   const staged = followChain(before.stagedSeq, item)

@@ -51,7 +51,7 @@ export async function closeSegment (writer: SqlConnection, { partition, segment,
   crashPoint('segment.after-commit')
 }
 
-/** Enters a snapshot into the list of closed segments; part of a transaction. */
+/** Enters a snapshot into the list of closed segments, as one that was closed here; part of a transaction. */
 export async function enterSegment (writer: SqlConnection, { partition, segment, snapshot, revision }: { readonly partition: number, readonly segment: number, readonly snapshot: Snapshot, readonly revision: number }): Promise<void> {
-  await writeRows(writer, 'closed_segments', [{ sourcePartition: partition, segment, ...snapshot, file: path.basename(snapshot.file), revision }])
+  await writeRows(writer, 'closed_segments', [{ sourcePartition: partition, segment, ...snapshot, file: path.basename(snapshot.file), revision, ownerName: null }])
 }

@@ -204,6 +204,24 @@ export class OwnerWorld {
     this.trace.push(`${machine.name} crashes`)
   }
 
+  /** The process is gone in the middle of a flush: its files have their names, perhaps their record too, and the database knows nothing of it. */
+  async #crashInFlush (machine: Machine): Promise<void> {
+    if (machine.ownership === undefined) return
+    const archive = path.join('partition-0', 'archive')
+    const recordsOf = (folder: string): string[] => globSync('flush/*.json', { cwd: path.join(folder, archive) })
+    const next = temporaryFolder(this.#t, `machine-${machine.name}`)
+    cpSync(machine.folder, next, { recursive: true, filter: (source) => !source.endsWith('.tmp') })
+    const before = new Set(recordsOf(next))
+    await this.#flush(machine)
+    cpSync(path.join(machine.folder, archive), path.join(next, archive), { recursive: true })
+    const isRecordLost = this.#random() < 0.6
+    if (isRecordLost) for (const record of recordsOf(next)) if (!before.has(record)) rmSync(path.join(next, archive, record))
+    await machine.close()
+    machine.folder = next
+    this.trace.push(`${machine.name} crashes in its flush${isRecordLost ? ', before the record' : ''}`)
+    await this.#take(machine)
+  }
+
   async #loseDatabase (machine: Machine): Promise<void> {
     await this.#crash(machine)
     for (const file of globSync('aggregator.duckdb*', { cwd: machine.database })) rmSync(path.join(machine.database, file), { recursive: true })
@@ -237,6 +255,20 @@ export class OwnerWorld {
     this.trace.push(`the usage log starts at ${String(offset)}`)
   }
 
+  /** Retention is shorter than the aggregators were away. */
+  async #dropAll (): Promise<void> {
+    await this.#kafka.openAdmin().deleteRecordsBefore(topics.usage, 0, this.#kafka.endOffset(topics.usage))
+    this.trace.push('the usage log is dropped, counted or not')
+  }
+
+  /** As the loop does after any error of its own: memory is forgotten, and the log is read again from what is archived. */
+  async #forget ({ name, ownership }: Machine): Promise<void> {
+    if (ownership === undefined) return
+    await ownership.owned.opened.aggregator.reset()
+    ownership.usageLog.rewind()
+    this.trace.push(`${name} forgets`)
+  }
+
   #answer (): void {
     const gateway = this.#pick(this.#gateways)
     const requests = Array.from({ length: 1 + this.#below(4) }, () => ({ apiKeyId: 1 + this.#below(3), apiEndpointId: 1 + this.#below(3), hour: testHour + this.#below(3) }))
@@ -261,8 +293,8 @@ export class OwnerWorld {
     const actions: readonly (readonly [weight: number, action: () => void | Promise<void>])[] = [
       [18, () => this.#getOn(machine)], [22, () => { this.#answer() }], [22, () => { gateway.send(this.#kafka, 1 + this.#below(5)) }], [8, () => { gateway.learn(this.#kafka.records(topics.usageProgress)) }], [4, () => { gateway.resend() }],
       [28, async () => { this.#kafka.recordsPerRead = 1 + this.#below(6); await this.#read(machine) }], [16, () => this.#publish(machine)], [8, () => this.#flush(machine)],
-      [9, () => this.#take(machine)], [3, () => this.#crash(machine)], [1.5, () => this.#loseDatabase(machine)], [3, () => this.#backUp(machine)], [5, () => this.#restore(machine)],
-      [4, () => { this.#kafka.compact(this.#pick([topics.hourly, topics.usageProgress]), this.#random()) }], [2, () => this.#deleteArchived()],
+      [9, () => this.#take(machine)], [3, () => this.#crash(machine)], [4, () => this.#crashInFlush(machine)], [1.5, () => this.#loseDatabase(machine)], [3, () => this.#backUp(machine)], [5, () => this.#restore(machine)],
+      [4, () => { this.#kafka.compact(this.#pick([topics.hourly, topics.usageProgress]), this.#random()) }], [2, () => this.#deleteArchived()], [1, () => this.#dropAll()], [3, () => this.#forget(machine)],
       [1.5, () => { this.#kafka.cut(topics.usage, this.#below(Math.min(6, this.#kafka.records(topics.usage).length + 1))); this.trace.push('the brokers lose what they had not synced') }],
       [0.5, () => { this.#kafka.remake(topics.usage); this.trace.push('the usage log is made anew') }]
     ]
