@@ -48,10 +48,11 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   /** -1: no upstream has answered. */
   #latencyMs = -1
 
-  constructor (services: Services, response: HttpResponse) {
+  /** @param connection its second handle, where what follows the request is in doubt */
+  constructor (services: Services, response: HttpResponse, connection: HttpResponse | undefined) {
     this.#services = services
     this.#response = response
-    this.#reply = new Reply(response, this.facts)
+    this.#reply = new Reply(response, this.facts, connection === undefined ? undefined : (give, isTaken) => { services.lastAnswers.give(connection, give, isTaken) })
     response.onAborted(() => { this.#onClientGone() })
   }
 
@@ -131,7 +132,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   /** The time for a stop is over. */
   stop (): void { this.#cut('stop') }
 
-  turn (): void { this.#guard(() => { this.#answerItself() }) }
+  turn (): void { this.#guard(() => { if (this.#phase === 'held') this.#release(); else this.#answerItself() }) }
 
   watch (tick: number): void {
     if (this.#forwarding !== undefined) this.#pace ??= new ClientPace(this.#forwarding.clientPace)
@@ -162,9 +163,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     this.#reply.push(chunk)
   }
 
-  onEnd (): void {
-    if (this.#phase === 'receiving') this.#hold(undefined, this.#reply.complete())
-  }
+  onEnd (): void { if (this.#phase === 'receiving') this.#hold(undefined, this.#reply.complete()) }
 
   onFailure (failure: UpstreamFailure): void {
     this.#forwarding?.via.counts.failed(failure)
@@ -223,7 +222,10 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     this.#phase = 'held'
     this.deadlineTick = Infinity
     this.#account?.record(this.#answer(this.#reply.status, code, responseBytes))
-    if (this.#account === undefined || !this.#services.isHolding) this.#release()
+    if (this.#account !== undefined && this.#services.isHolding) return
+    // A failure may be told inside the server's handler.
+    if (code === undefined) this.#release()
+    else this.#services.batch.add(this)
   }
 
   #onSettled (isFailed: boolean): void {
@@ -263,9 +265,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     this.#services.counters.cut(reason)
     this.#call?.cancel()
     this.#upload?.end()
-    if (this.#account?.hasEvent === false) {
-      this.#account.record(this.#answer(this.#latencyMs < 0 ? clientLeftStatus : this.#reply.status, code, this.#reply.sentBytes))
-    }
+    if (this.#account?.hasEvent === false) this.#account.record(this.#answer(this.#latencyMs < 0 ? clientLeftStatus : this.#reply.status, code, this.#reply.sentBytes))
     this.#reply.stop()
     this.#end()
     this.#reply.close()

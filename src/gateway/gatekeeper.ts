@@ -19,6 +19,7 @@ import type { Problem } from './problem.ts'
 import { retryAfterS } from './rate-limits.ts'
 import type { RouteLimit, RouteLimits } from './rate-limits.ts'
 import { RequestHead } from './request-head.ts'
+import type { HeadVerdict } from './request-head.ts'
 import { upstreamPath } from './router.ts'
 import type { Route, Router } from './router.ts'
 import type { Services } from './services.ts'
@@ -55,23 +56,33 @@ const retrySoonS = 1
 
 export class Gatekeeper {
   readonly #options: GatekeeperOptions
-  /** Used again for each request: read and acted upon within one call of `admit`. */
+  /** Used again for each request: read and acted upon within one call of the server's. */
   readonly #head = new RequestHead()
+  #verdict: HeadVerdict = 'good'
   #address = ''
   #origin: RequestOrigin = { peer: '', isProxyTrusted: false, isTls: false }
 
   constructor (options: GatekeeperOptions) { this.#options = options }
 
-  admit (exchange: Exchange, response: HttpResponse, request: HttpRequest): void {
+  /** @returns true: what follows this request on its connection is in doubt, so that its answer may have to be the last one */
+  read (request: HttpRequest): boolean {
+    const head = this.#head
+    const verdict = head.read(request)
+    this.#verdict = verdict === 'good' && !isPathPlain(head.path) ? 'malformed' : verdict
+    return this.#verdict !== 'good' || head.isChunked || head.upgrade !== ''
+  }
+
+  /** The request that was read just now. */
+  admit (exchange: Exchange, response: HttpResponse): void {
     const head = this.#head
     const { facts } = exchange
-    const verdict = head.read(request)
+    const verdict = this.#verdict
     if (verdict === 'broken') { exchange.abandon(); return }
     facts.method = head.method
     facts.isChunked = head.isChunked
     facts.path = head.path
     facts.clientAgent = head.userAgent
-    if (verdict === 'malformed' || !isPathPlain(head.path)) {
+    if (verdict === 'malformed') {
       facts.traceId = traceIdOf('', false)
       exchange.refuse({ code: 'G0011', mustClose: true })
       return

@@ -9,6 +9,7 @@ const pieceBytes = 16 * 1024
 /** What a blocked client is tried with where the server would buffer it. */
 const nudgeBytes = 1024
 
+const noBytes = Buffer.alloc(0)
 /** What may come in one turn of the loop before it is written in the middle of that turn. */
 const queuedBytesMax = 64 * 1024
 
@@ -21,6 +22,21 @@ export interface RelayEnds {
   readonly onError: (error: unknown) => void
 }
 
+/**
+ * Gives the rest of an answer that ends its connection; see last-answers.ts.
+ * @param give false: the server hasn't taken all
+ * @param isTaken the kernel has all
+ */
+export type GiveLast = (give: () => boolean, isTaken: () => boolean) => void
+
+export interface RelayOptions {
+  readonly batch: Batch
+  /** -1: unknown, the body goes chunked. */
+  readonly totalBytes: number
+  readonly ends: RelayEnds
+  readonly giveLast: GiveLast | undefined
+}
+
 export class Relay implements Deferred {
   /** Bytes of the body that the server has taken. */
   sentBytes = 0
@@ -31,9 +47,9 @@ export class Relay implements Deferred {
   isBlocked = false
   readonly #response: HttpResponse
   readonly #batch: Batch
-  /** -1: unknown, the body goes chunked. */
   readonly #totalBytes: number
   readonly #ends: RelayEnds
+  readonly #giveLast: GiveLast | undefined
   readonly #writeHead: () => void
   #queue: Buffer[] = []
   #isScheduled = false
@@ -42,15 +58,21 @@ export class Relay implements Deferred {
   #isReleased = false
   #isOver = false
   #hasWritable = false
+  #hasBlocked = false
+  /** There is room, and nothing was done about it yet. */
+  #isRoom = false
+  /** Held back to be written by itself. */
+  #lastByte: Buffer | undefined
   #firstPieceBytes = pieceBytes
   readonly #write = (): void => { this.#writeNow() }
 
   /** @param writeHead called corked, before the first byte of the body */
-  constructor (response: HttpResponse, batch: Batch, totalBytes: number, ends: RelayEnds, writeHead: () => void) {
+  constructor (response: HttpResponse, { batch, totalBytes, ends, giveLast }: RelayOptions, writeHead: () => void) {
     this.#response = response
     this.#batch = batch
     this.#totalBytes = totalBytes
     this.#ends = ends
+    this.#giveLast = giveLast
     this.#writeHead = writeHead
   }
 
@@ -96,7 +118,7 @@ export class Relay implements Deferred {
    */
   nudge (): void {
     if (!this.isBlocked || this.#isOver) return
-    if (this.#queue.length === 0) { this.#ends.resumeUpstream(); return }
+    if (this.#queue.length === 0 && this.#lastByte === undefined) { this.#ends.resumeUpstream(); return }
     this.#firstPieceBytes = nudgeBytes
     this.#goOn()
     this.#firstPieceBytes = pieceBytes
@@ -104,7 +126,8 @@ export class Relay implements Deferred {
 
   turn (): void {
     this.#isScheduled = false
-    if (!this.isBlocked) this.#flush()
+    if (this.#isRoom) this.#useRoom()
+    else if (!this.isBlocked) this.#flush()
   }
 
   get #queuedBytes (): number { return this.receivedBytes - this.sentBytes }
@@ -124,7 +147,25 @@ export class Relay implements Deferred {
         return true
       })
     }
-    this.#response.cork(this.#write)
+    if (this.#giveLast === undefined || !this.#isReleased) this.#response.cork(this.#write)
+    else this.#flushLast(this.#giveLast)
+  }
+
+  /** The last byte goes by itself: it shows whether the kernel has taken what came before. */
+  #flushLast (giveLast: GiveLast): void {
+    this.#lastByte ??= this.#takeLastByte()
+    if (this.#queue.length > 0) this.#response.cork(this.#write)
+    if (this.isBlocked) return
+    giveLast(() => {
+      this.#response.cork(() => { this.#writeLast() })
+      return this.#isOver
+    }, () => !this.#hasBlocked)
+  }
+
+  #takeLastByte (): Buffer {
+    const chunk = this.#queue.pop() ?? noBytes
+    if (chunk.length > 1) this.#queue.push(chunk.subarray(0, -1))
+    return chunk.subarray(-1)
   }
 
   /** What is queued contains the body's end. */
@@ -133,6 +174,15 @@ export class Relay implements Deferred {
   }
 
   #onWritable (): void {
+    if (this.#isOver) return
+    this.#isRoom = true
+    // The server would read on right after its handler.
+    if (this.#giveLast === undefined) this.#useRoom()
+    else this.#schedule()
+  }
+
+  #useRoom (): void {
+    this.#isRoom = false
     if (this.#isOver) return
     // An empty cork makes the server write what it has buffered; a chunked body's own pieces come after that.
     if (this.#totalBytes < 0) this.#response.cork(() => {})
@@ -153,7 +203,12 @@ export class Relay implements Deferred {
     if (this.#totalBytes >= 0) this.#writeCounted()
     else this.#writeChunked()
     if (this.#totalBytes >= 0 || !this.isBlocked) this.takenBytes = this.sentBytes
-    if (this.isBlocked && !this.#isOver) this.#ends.pauseUpstream()
+    if (this.isBlocked && !this.#isOver) this.#onBlocked()
+  }
+
+  #onBlocked (): void {
+    this.#hasBlocked = true
+    this.#ends.pauseUpstream()
   }
 
   #writeCounted (): void {
@@ -189,7 +244,27 @@ export class Relay implements Deferred {
       this.sentBytes += piece.length
       if (!this.#response.write(piece)) { this.isBlocked = true; break }
     }
-    if (!this.#isReleased || this.#queue.length > 0) return
+    if (this.#isReleased && this.#giveLast === undefined && this.#queue.length === 0) this.#endChunks()
+  }
+
+  #writeLast (): void {
+    const last = this.#lastByte ?? noBytes
+    if (this.#totalBytes >= 0) {
+      const [isTaken] = this.#response.tryEnd(last, this.#totalBytes)
+      if (isTaken) this.sentBytes += last.length
+      else this.isBlocked = true
+    } else if (last.length > 0) {
+      // The server keeps what it can't write.
+      this.#lastByte = noBytes
+      this.sentBytes += last.length
+      this.isBlocked = !this.#response.write(last)
+    }
+    if (this.isBlocked) this.#onBlocked()
+    else if (this.#totalBytes >= 0) this.#done()
+    else this.#endChunks()
+  }
+
+  #endChunks (): void {
     // Never with the order to close: the server would write that header now, into the body.
     this.#response.end()
     this.#done()

@@ -9,7 +9,7 @@ import { wholeAnswerBytesMax } from './options.ts'
 import { problemBody, problemStatus, writeProblem } from './problem.ts'
 import type { Problem } from './problem.ts'
 import { Relay } from './relay.ts'
-import type { RelayEnds } from './relay.ts'
+import type { GiveLast, RelayEnds } from './relay.ts'
 
 export class Reply {
   status = 0
@@ -19,15 +19,18 @@ export class Reply {
   isClientGone = false
   readonly #response: HttpResponse
   readonly #facts: RequestFacts
+  readonly #giveLast: GiveLast | undefined
   #head = noAnswerHead
   #isBodyless = false
   #relay: Relay | undefined
   #chunks: Buffer[] = []
   #collectedBytes = 0
 
-  constructor (response: HttpResponse, facts: RequestFacts) {
+  /** @param giveLast gives an answer that ends a connection of which nothing may run any more */
+  constructor (response: HttpResponse, facts: RequestFacts, giveLast: GiveLast | undefined) {
     this.#response = response
     this.#facts = facts
+    this.#giveLast = giveLast
   }
 
   /** What the upstream's units header said. */
@@ -53,9 +56,10 @@ export class Reply {
     this.#head = head
     this.#isBodyless = this.#facts.isHead || status === 204 || status === 304
     if (this.#isBodyless || (head.contentLength >= 0 && head.contentLength <= wholeAnswerBytesMax)) return
-    this.#relay = new Relay(this.#response, batch, head.contentLength, ends, () => {
+    const { isChunked } = this.#facts
+    this.#relay = new Relay(this.#response, { batch, totalBytes: head.contentLength, ends, giveLast: isChunked ? this.#giveLast : undefined }, () => {
       this.#writeHead()
-      if (this.#facts.isChunked) this.#response.writeHeader('Connection', 'close')
+      if (isChunked) this.#response.writeHeader('Connection', 'close')
     })
   }
 
@@ -93,7 +97,14 @@ export class Reply {
       this.#relay.release()
       return false
     }
-    this.#response.cork(() => { this.#writeWhole(mustClose) })
+    const isLast = mustClose || this.problem?.mustClose === true
+    const give = (): boolean => {
+      this.#response.cork(() => { this.#writeWhole(isLast) })
+      return true
+    }
+    // The server closes the connection by itself, unless the client doesn't take what has a body: the others are short, and never waited for.
+    if (isLast && this.#giveLast !== undefined) this.#giveLast(give, () => this.#isBodyless)
+    else give()
     return true
   }
 
@@ -114,10 +125,7 @@ export class Reply {
   #writeHead (): void { writeAnswerHead(this.#response, this.status, this.#head.headers, this.#facts) }
 
   #writeWhole (mustClose: boolean): void {
-    if (this.problem !== undefined) {
-      writeProblem(this.#response, this.problem, { facts: this.#facts, mustClose: mustClose || this.problem.mustClose === true })
-      return
-    }
+    if (this.problem !== undefined) { writeProblem(this.#response, this.problem, { facts: this.#facts, mustClose }); return }
     this.#writeHead()
     writeWholeAnswer(this.#response, this.#head, { chunks: this.#chunks, isBodyless: this.#isBodyless, isHead: this.#facts.isHead, mustClose })
   }

@@ -1,6 +1,6 @@
 // The HTTP server of one worker: uWebSockets.js with what it leaves to its user. Whatever is thrown in one of its handlers
 // ends the process, so nothing is.
-import type { HttpRequest, HttpResponse } from 'uWebSockets.js'
+import type { HttpResponse, TemplatedApp } from 'uWebSockets.js'
 import uws from 'uWebSockets.js'
 import { sleepMs } from '../platform/clock.ts'
 import { openPlainPort, openTlsPort } from './client-port.ts'
@@ -44,7 +44,7 @@ export async function openServer (options: ServerOptions, services: Services, in
       onCount(isNew ? 1 : -1)
       bounds.onChange(response, isNew)
     })
-    app.any('/*', (response: HttpResponse, request: HttpRequest) => { take(response, request, services, inForce) })
+    serveRequests(app, services, inForce)
   }
   const port = await openPort(serve, options, bounds.mayOpen).catch((error: unknown) => {
     bounds.cancel()
@@ -67,10 +67,35 @@ async function openPort (serve: Serve, { host, port, tls, socketFile }: ServerOp
   return await (tls.clientCaFile === undefined ? openTlsPort(serve, { host, port }, tls) : openMutualTlsPort(serve, { host, port, tls, socketFile, mayOpen }))
 }
 
-function take (response: HttpResponse, request: HttpRequest, services: Services, inForce: RulesInForce): void {
-  const exchange = new Exchange(services, response)
+/**
+ * A request whose connection may have to end with the answer goes on to a second handler, because the server gives each handler a handle
+ * of its own: the first one's stays good after the answer (last-answers.ts). The pattern of the second is another, and matches all as well.
+ */
+function serveRequests (app: TemplatedApp, services: Services, inForce: RulesInForce): void {
+  let connection: HttpResponse | undefined
+  app.any('/*', (response, request) => {
+    try {
+      if (inForce.gatekeeper.read(request)) {
+        connection = response
+        request.setYield(true)
+        return
+      }
+    } catch (error) {
+      new Exchange(services, response, undefined).crash(error)
+      return
+    }
+    admit(response, undefined, services, inForce)
+  })
+  app.any('/*second', (response) => {
+    admit(response, connection, services, inForce)
+    connection = undefined
+  })
+}
+
+function admit (response: HttpResponse, connection: HttpResponse | undefined, services: Services, inForce: RulesInForce): void {
+  const exchange = new Exchange(services, response, connection)
   try {
-    inForce.gatekeeper.admit(exchange, response, request)
+    inForce.gatekeeper.admit(exchange, response)
   } catch (error) {
     exchange.crash(error)
   }

@@ -4,6 +4,7 @@ import type { Logger } from '../platform/logger.ts'
 import type { Batch } from './batch.ts'
 import type { Counters } from './counters.ts'
 import type { InFlight } from './in-flight.ts'
+import type { LastAnswers } from './last-answers.ts'
 import type { JournalSide, Meter } from './meter.ts'
 
 export interface Services {
@@ -14,6 +15,7 @@ export interface Services {
   readonly batch: Batch
   readonly inFlight: InFlight
   readonly counters: Counters
+  readonly lastAnswers: LastAnswers
   /** `false`: an answer goes when its event is offered. */
   readonly isHolding: boolean
   /** Answers end their connections. */

@@ -10,6 +10,7 @@ import { openKeyDirectory } from '../registry/directory.ts'
 import { Batch } from './batch.ts'
 import { Counters } from './counters.ts'
 import { InFlight } from './in-flight.ts'
+import { LastAnswers } from './last-answers.ts'
 import { Meter } from './meter.ts'
 import { openLimiter } from './open-limiter.ts'
 import type { GatewayRules, LimiterSpec, RegistrySpec } from './options.ts'
@@ -38,6 +39,7 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
   const directory = openKeyDirectory({ ...options.registry, cacheKeysMax: rules.authentication.tokenCacheMax, pollIntervalMs: registryPollIntervalMs, log })
   const limiter = await openLimiter(options.limiter, Object.values(rules.grades), log)
   const onError = (error: unknown): void => { log.error({ error }, 'an answer could not be finished; please report it') }
+  const counters = new Counters()
   const services: Services = {
     clock,
     log,
@@ -45,7 +47,8 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
     witness: side.answered,
     batch: new Batch(onError),
     inFlight: new InFlight(),
-    counters: new Counters(),
+    counters,
+    lastAnswers: new LastAnswers(counters),
     isHolding: journal.ack === 'durable',
     isStopping: false
   }
@@ -57,6 +60,7 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
     stop: async () => {
       await server.stop()
       services.inFlight.close()
+      services.lastAnswers.close()
       side.close()
       directory.close()
       limiter.close()

@@ -12,7 +12,7 @@ import { runCommand, runJson, startProgram, writeProgramFiles } from '../helpers
 import type { ProgramFiles } from '../helpers/program.ts'
 import { caseKinds, makeCase } from './fuzz/request-grammar.ts'
 import { FuzzRun } from './fuzz/request-run.ts'
-import { readStrictly } from './fuzz/strict-reader.ts'
+import { readBehind, readStrictly } from './fuzz/strict-reader.ts'
 import { RawUpstream } from './raw-upstream.ts'
 
 const isLong = process.env['TOLLGATE_LONG'] === 'fuzz'
@@ -89,6 +89,20 @@ test('the strict reader reads as it should', () => {
     [request('', '', '/api/a?b#c'), 'refused POST /api/a?b#c "", clean'],
     ['GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n', 'never']
   ] as const) assert.equal(read(bytes), expected, JSON.stringify(bytes))
+})
+
+test('behind a request in doubt something may run where its length was hidden and it came in pieces, never behind chunks', () => {
+  const hidden = request('', '', '/api/hidden')
+  const behind = (bytes: string, cuts: readonly number[]): readonly string[] => readBehind(bytes, readStrictly(bytes, rules), cuts, rules).flatMap(({ requests }) => requests.map(({ target }) => target))
+  const everyByte = (bytes: string): readonly number[] => Array.from(bytes, (_, at) => at + 1)
+  const lengthHidden = request(`: a\r\nContent-Length: ${hidden.length}\r\n`, hidden)
+  assert.deepEqual(behind(lengthHidden, everyByte(lengthHidden)), ['/api/hidden'])
+  assert.deepEqual(behind(lengthHidden, [lengthHidden.length]), [])
+  for (const headers of ['Transfer-Encoding: chunked\r\n', 'Transfer-Encoding: chunked\r\n: a\r\n', 'Transfer-Encoding: \xa0chunked\r\n']) {
+    const chunked = request(headers, `5\r\nabcde\r\n\r\n${hidden}`)
+    assert.equal(readStrictly(chunked, rules).stop.kind, 'contained')
+    assert.deepEqual(behind(chunked, everyByte(chunked)), [], headers)
+  }
 })
 
 test('a seed makes the same cases again, of every kind, most of them not as they should be', () => {

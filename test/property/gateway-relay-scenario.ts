@@ -15,6 +15,9 @@ class Client {
   hasHead = false
   /** Bytes that the server had to buffer. */
   bufferedBytes = 0
+  /** It didn't take something at once. */
+  hasRefused = false
+  lastCorkBytes = 0
   #offset = 0
   #onWritable: ((offset: number) => boolean) | undefined
   readonly #random: () => number
@@ -23,7 +26,7 @@ class Client {
   get bytes (): Buffer { return Buffer.concat(this.received) }
   get wantsWritable (): boolean { return this.#onWritable !== undefined && !this.isEnded }
 
-  cork (action: () => void): void { this.bufferedBytes = 0; action() }
+  cork (action: () => void): void { this.bufferedBytes = this.lastCorkBytes = 0; action() }
   onWritable (handler: (offset: number) => boolean): void { this.#onWritable = handler }
   writable (): void { assert.equal(this.#onWritable?.(this.#offset), true) }
   getWriteOffset (): number { return this.#offset }
@@ -34,6 +37,8 @@ class Client {
     const taken = this.#random() < 0.6 ? chunk.length : upTo(this.#random, chunk.length - 1)
     this.received.push(Buffer.from(chunk.subarray(0, taken)))
     this.#offset += taken
+    this.lastCorkBytes += taken
+    if (taken < chunk.length) this.hasRefused = true
     this.isEnded = this.#offset === totalBytes
     return [taken === chunk.length, this.isEnded]
   }
@@ -42,7 +47,8 @@ class Client {
     assert.ok(!this.isEnded && this.hasHead)
     this.received.push(Buffer.from(chunk))
     const isRoom = this.#random() < 0.6
-    if (!isRoom) this.bufferedBytes += chunk.length
+    this.lastCorkBytes += chunk.length
+    if (!isRoom) { this.bufferedBytes += chunk.length; this.hasRefused = true }
     return isRoom
   }
 
@@ -60,11 +66,25 @@ export function run (seed: number): void {
   const client = new Client(random)
   const deferred: Deferred[] = []
   let [isPaused, isComplete, isReleased, doneCount, at] = [false, false, false, 0, 0]
-  const relay = new Relay(client as unknown as HttpResponse, { add: (item: Deferred) => { deferred.push(item) } } as unknown as Batch, isCounted ? body.length : -1, {
-    pauseUpstream: () => { isPaused = true },
-    resumeUpstream: () => { isPaused = false },
-    onDone: () => { doneCount++ },
-    onError: (error) => { throw error }
+  const isLast = random() < 0.5
+  let [isServerInside, lastCount] = [false, 0]
+  const relay = new Relay(client as unknown as HttpResponse, {
+    batch: { add: (item: Deferred) => { deferred.push(item) } } as unknown as Batch,
+    totalBytes: isCounted ? body.length : -1,
+    ends: {
+      pauseUpstream: () => { isPaused = true },
+      resumeUpstream: () => { isPaused = false },
+      onDone: () => { doneCount++ },
+      onError: (error) => { throw error }
+    },
+    giveLast: isLast
+      ? (give, isTaken) => {
+          assert.ok(!isServerInside, 'the connection ends inside the server\'s handler')
+          if (!give()) return
+          lastCount++
+          assert.equal(isTaken(), !client.hasRefused)
+        }
+      : undefined
   }, () => { assert.ok(!client.hasHead); client.hasHead = true })
 
   const pushSome = (): void => {
@@ -78,7 +98,7 @@ export function run (seed: number): void {
     () => { if (!isComplete || isReleased) return false; isReleased = true; relay.release(); return true },
     () => { const item = deferred.shift(); item?.turn(); return item !== undefined },
     () => { if (!relay.isBlocked || random() < 0.5) return false; relay.nudge(); return true },
-    () => { if (!client.wantsWritable || !(relay.isBlocked || random() < 0.1)) return false; client.writable(); return true }
+    () => { if (!client.wantsWritable || !(relay.isBlocked || random() < 0.1)) return false; isServerInside = true; client.writable(); isServerInside = false; return true }
   ]
   for (let idle = 0; doneCount === 0;) {
     const isStep = (steps[upTo(random, steps.length - 1)] as () => boolean)()
@@ -92,5 +112,6 @@ export function run (seed: number): void {
   assert.ok(client.isEnded && client.bytes.equals(body), 'another body than was sent')
   assert.equal(relay.sentBytes, body.length)
   assert.ok(relay.takenBytes <= relay.sentBytes)
-  assert.deepEqual([doneCount, isReleased], [1, true])
+  assert.deepEqual([doneCount, isReleased, lastCount], [1, true, isLast ? 1 : 0])
+  if (isLast) assert.ok(isCounted ? client.lastCorkBytes === 1 : client.lastCorkBytes <= 1, 'the last byte doesn\'t show that what came before has left')
 }

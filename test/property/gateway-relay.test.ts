@@ -20,9 +20,12 @@ const mutants: Readonly<Record<string, readonly [from: string, to: string] | rea
   'empty pieces passed on': ['if (chunk.length === 0) return', ''],
   'what was taken sent again': ['else this.#queue[0] = chunk.subarray(takenBytes)', 'else this.#queue[0] = chunk'],
   'the upstream never resumed': ['if (!this.isBlocked && !this.#isOver) this.#ends.resumeUpstream()', ''],
-  'the upstream never paused': [['if (this.isBlocked && !this.#isOver) this.#ends.pauseUpstream()', ''], ['if (this.isBlocked) this.#ends.pauseUpstream()\n    else', 'if (!this.isBlocked)']],
+  'the upstream never paused': [['if (this.isBlocked && !this.#isOver) this.#onBlocked()', ''], ['if (this.isBlocked) this.#ends.pauseUpstream()\n    else', 'if (!this.isBlocked)']],
   'chunks not cut': ['chunk.length > bytesMax ? chunk.subarray(0, bytesMax) : chunk', 'chunk'],
   'released without an end': ['this.#response.end()', ''],
+  'the last byte among the rest': ['this.#lastByte ??= this.#takeLastByte()', ''],
+  'the connection ended in the handler': ['if (this.#giveLast === undefined) this.#useRoom()', 'if (this.#queue.length >= 0) this.#useRoom()'],
+  'a client that once took nothing taken for one that took all': ['() => !this.#hasBlocked)', '() => this.#isOver)'],
   'the order to close in the body': ['this.#response.end()', 'this.#response.end(undefined, true)']
 }
 

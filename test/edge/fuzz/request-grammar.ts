@@ -7,6 +7,8 @@ export interface FuzzCase {
   readonly bytes: string
   /** Ends of the pieces that are written by themselves. */
   readonly cuts: readonly number[]
+  /** The client resets the connection behind its last byte. */
+  readonly isReset: boolean
 }
 
 export const caseKinds = ['plain', 'pipelined', 'framing', 'chunks', 'header', 'line', 'tail', 'bytes'] as const
@@ -33,7 +35,7 @@ class Maker {
   make (): FuzzCase {
     const kind = this.#pick(caseKinds)
     const bytes = this.#bytesOf(kind)
-    return { kind, bytes, cuts: this.#cuts(bytes.length) }
+    return { kind, bytes, cuts: this.#cuts(bytes.length), isReset: this.#random() < 0.1 }
   }
 
   #bytesOf (kind: CaseKind): string {

@@ -12,11 +12,11 @@ const rememberedMax = 50_000
 
 export class RequestOracle {
   seen = 0
-  /** Of these, what ran behind a contained request. */
+  /** Of these, what ran behind a request whose length was hidden. */
   behind = 0
   readonly #allowed = new Map<string, Allowed>()
 
-  /** Before it is sent. @param name of the case, for a complaint. @param isBehind what a server that has lost its place may take for a request, perhaps with its beginning cut off */
+  /** Before it is sent. @param name of the case, for a complaint. @param isBehind what a server may take for a request that knows of no body, perhaps with its beginning cut off */
   expect (name: string, { requests, stop }: Reading, isBehind: boolean): void {
     for (const { method, target, body, level } of requests) if (level !== 'refused') this.#allow(target, { method, body, rest: undefined, name, isBehind, isSeen: false })
     if (stop.kind === 'contained') this.#allow(stop.target, { method: stop.method, body: '', rest: stop.rest, name, isBehind, isSeen: false })
@@ -65,13 +65,13 @@ export class AnswerJudge {
   isOver = false
   readonly #expected: readonly { readonly method: string, readonly target: string, readonly isForwardable: boolean }[]
   readonly #oracle: RequestOracle
-  /** The server below may have lost its place, so that a client can get more answers than it has sent requests. */
+  /** The server below may not know of a body, so that a client can get more answers than it has sent requests. */
   readonly #isLost: boolean
   #taken = 0
 
   constructor ({ requests, stop }: Reading, oracle: RequestOracle) {
     this.#oracle = oracle
-    this.#isLost = stop.kind === 'contained'
+    this.#isLost = stop.kind === 'contained' && !stop.isChunked
     this.#expected = [
       ...requests.map(({ method, target, level }) => ({ method, target, isForwardable: level !== 'refused' })),
       ...(stop.kind === 'contained' ? [{ method: stop.method, target: stop.target, isForwardable: true }] : [])

@@ -54,7 +54,7 @@ export class FuzzRun {
 
   get summary (): string {
     const table = (counts: ReadonlyMap<string, number>): string => [...counts].map(([name, count]) => `${count} ${name}`).join(', ')
-    return `seed ${this.#options.seed}: ${this.cases} cases (${table(this.kinds)}), read as ${table(this.readings)}; ${this.oracle.seen} requests at the upstream, ${this.oracle.behind} of them behind a contained one, ${this.complete} complete answers`
+    return `seed ${this.#options.seed}: ${this.cases} cases (${table(this.kinds)}), read as ${table(this.readings)}; ${this.oracle.seen} requests at the upstream, ${this.oracle.behind} of them behind one whose length was hidden, ${this.complete} complete answers`
   }
 
   async #lane (): Promise<void> {
@@ -81,7 +81,7 @@ export class FuzzRun {
     this.readings.set(kind, (this.readings.get(kind) ?? 0) + 1)
   }
 
-  async #send ({ bytes, cuts }: FuzzCase, reading: Reading): Promise<string | undefined> {
+  async #send ({ bytes, cuts, isReset }: FuzzCase, reading: Reading): Promise<string | undefined> {
     const client = new RawClient(this.#options.port)
     const judge = new AnswerJudge(reading, this.oracle)
     try {
@@ -90,6 +90,10 @@ export class FuzzRun {
         client.send(bytes.slice(at, cut))
         at = cut
         await turn()
+      }
+      if (isReset) {
+        await eventually('all is sent', () => client.isClosed || client.socket.writableLength === 0, { everyMs: 1 })
+        return undefined
       }
       const mustAnswer = reading.requests.length === 1 && reading.requests[0]?.level === 'must' && reading.stop.kind === 'clean'
       return await this.#hear(client, judge, mustAnswer)

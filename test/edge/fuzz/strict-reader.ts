@@ -12,11 +12,11 @@ export interface ReadRequest { readonly method: string, readonly target: string,
 /**
  * Where reading stopped. `never`: two servers could read it in two ways, or none can, and no upstream may see any of it. `contained`: too
  * lax a server was below the gateway, so an upstream may have seen this one request, with bytes of its own
- * in its body (`rest`: all that follows its head, in this order); never another one.
+ * in its body (`rest`: all that follows its head, in this order). Where it is chunked, its answer ends the connection, and nothing else may run.
  */
 export type Stop =
   | { readonly kind: 'clean' | 'unfinished' | 'never' }
-  | { readonly kind: 'contained', readonly method: string, readonly target: string, readonly rest: string }
+  | { readonly kind: 'contained', readonly method: string, readonly target: string, readonly rest: string, readonly isChunked: boolean }
 
 export interface Reading { readonly requests: readonly ReadRequest[], readonly stop: Stop }
 
@@ -39,12 +39,12 @@ export function readStrictly (bytes: string, rules: Rules): Reading {
 }
 
 /**
- * What else may run behind a contained request: a server that has lost its place takes what comes after its answer for a request. Never what
- * came in one piece with the rest: that meets a pending answer (docs/http.md).
+ * What else may run behind a contained request whose length was hidden: a server that knows of none takes what comes after its answer for a
+ * request. Never what came in one piece with the rest: that meets a pending answer (docs/http.md).
  * @param cuts ends of the pieces
  */
 export function readBehind (bytes: string, { stop }: Reading, cuts: readonly number[], rules: Rules): readonly Reading[] {
-  if (stop.kind !== 'contained') return []
+  if (stop.kind !== 'contained' || stop.isChunked) return []
   const from = bytes.length - stop.rest.length
   return [...stop.rest.matchAll(/[A-Z][A-Z-]{0,19} \/\S* HTTP\/1\.1\r\n/g)].flatMap(({ index, 0: line }) => {
     const start = from + index
@@ -71,7 +71,7 @@ function readOne (bytes: string, at: number, rules: Rules): Stop | { readonly re
   const framing = framingOf(headers)
   if (framing === undefined) return never
   const body = framing.isChunked ? readChunks(bytes, headEnd + 4) : readCounted(bytes, headEnd + 4, framing.lengthBytes)
-  if (hiding >= 0 || framing.isTrimmed || body.end === 'doubtful') return { kind: 'contained', method, target, rest: bytes.slice(headEnd + 4) }
+  if (hiding >= 0 || framing.isTrimmed || body.end === 'doubtful') return { kind: 'contained', method, target, rest: bytes.slice(headEnd + 4), isChunked: framing.isChunked }
   if (body.end === 'unfinished') return { kind: 'unfinished' }
   return { request: { method, target, body: body.text, level: levelOf(method, target, headers, head, rules, body.text.length, at > 0) }, end: body.end }
 }
