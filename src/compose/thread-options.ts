@@ -42,10 +42,11 @@ export function journalOptionsOf (config: Config, partitions: number): JournalOp
   }
 }
 
-export function gatewayRulesOf ({ config, priceBook, upstreamTls }: Rules): GatewayRules {
+export function gatewayRulesOf ({ config, priceBook, certificates, upstreamTls }: Rules): GatewayRules {
   return {
     gatewayId: config.gatewayId,
     gateway: config.gateway,
+    certificate: certificates.gateway,
     upstreamTls,
     authentication: { secrets: config.auth.secrets, tokenCacheMax: config.auth.tokenCacheMax, unknownKeys: config.registry.unknownKeys },
     grades: config.grades,

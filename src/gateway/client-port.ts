@@ -8,14 +8,19 @@ import uws from 'uWebSockets.js'
 import type { TemplatedApp, us_listen_socket } from 'uWebSockets.js'
 import { TollgateError } from '../domain/errors.ts'
 import { tlsCiphers } from '../platform/tls.ts'
+import type { CertificateTexts } from './options.ts'
 import { Retired } from './retired.ts'
 
-export interface TlsFiles { readonly certificateFile: string, readonly keyFile: string, readonly clientCaFile?: string | undefined }
+export interface TlsFiles { readonly certificateFile: string, readonly keyFile: string }
+
+/** The native server takes files, and reads them by itself; Node takes texts, those that were checked. */
+export interface PortTls { readonly files: TlsFiles, readonly texts: CertificateTexts }
+
 export interface Address { readonly host: string, readonly port: number }
 
 export interface ClientPort {
   /** Makes ready what new connections will be served by. @throws TollgateError CONFIG_INVALID for a certificate that can't be used */
-  readonly prepare: (tls: TlsFiles) => void
+  readonly prepare: (tls: PortTls) => void
   /** Nothing here can fail. */
   readonly commit: () => void
   readonly abort: () => void
@@ -46,7 +51,7 @@ export async function openTlsPort (serve: Serve, address: Address, tls: TlsFiles
   try {
     const listening = await listen(acceptor, address)
     return {
-      prepare: (next) => { port.prepare(next) },
+      prepare: ({ files }) => { port.prepare(files) },
       commit: () => { port.commit() },
       abort: () => { port.abort() },
       stopListening: () => { uws.us_listen_socket_close(listening) },
@@ -132,7 +137,7 @@ function digestOf ({ certificateFile, keyFile }: TlsFiles): string {
   return digest.digest('hex')
 }
 
-export function contentOf (file: string): Buffer {
+function contentOf (file: string): Buffer {
   try {
     return readFileSync(file)
   } catch (error) {

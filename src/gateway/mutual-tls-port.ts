@@ -12,13 +12,13 @@ import { TollgateError } from '../domain/errors.ts'
 import { checkSocketPath } from '../platform/state-files.ts'
 import { tlsServerDefaults } from '../platform/tls.ts'
 import { groupsOf } from './client-address.ts'
-import { contentOf } from './client-port.ts'
-import type { Address, ClientPort, Serve, TlsFiles } from './client-port.ts'
+import type { Address, ClientPort, Serve } from './client-port.ts'
+import type { CertificateTexts } from './options.ts'
 
 const handshakeTimeoutMs = 10_000
 
 export interface MutualTlsOptions extends Address {
-  readonly tls: TlsFiles
+  readonly texts: CertificateTexts
   /** Between Node's TLS and the native server. */
   readonly socketFile: string
   /** Whether one more from this address may be opened; the native server bounds the total. */
@@ -29,7 +29,7 @@ export interface MutualTlsOptions extends Address {
 export async function openMutualTlsPort (serve: Serve, options: MutualTlsOptions): Promise<ClientPort> {
   const { socketFile, mayOpen } = options
   checkSocketPath(socketFile)
-  const context = contextOf(options.tls)
+  const context = contextOf(options.texts)
   const app = uws.App()
   serve(app, () => {})
   rmSync(socketFile, { force: true })
@@ -44,7 +44,7 @@ export async function openMutualTlsPort (serve: Serve, options: MutualTlsOptions
   await listenShared(server, options)
   let prepared: SecureContextOptions | undefined
   return {
-    prepare: (tls) => { prepared = contextOf(tls) },
+    prepare: ({ texts }) => { prepared = contextOf(texts) },
     commit: () => {
       if (prepared !== undefined) server.setSecureContext({ ...tlsServerDefaults, ...prepared })
       prepared = undefined
@@ -63,13 +63,13 @@ export async function openMutualTlsPort (serve: Serve, options: MutualTlsOptions
 }
 
 /** @throws TollgateError CONFIG_INVALID */
-function contextOf ({ certificateFile, keyFile, clientCaFile }: TlsFiles): SecureContextOptions {
-  const context = { cert: contentOf(certificateFile), key: contentOf(keyFile), ...(clientCaFile === undefined ? {} : { ca: contentOf(clientCaFile) }) }
+function contextOf ({ certificate, key, clientCa }: CertificateTexts): SecureContextOptions {
+  const context = { cert: certificate, key, ...(clientCa === undefined ? {} : { ca: clientCa }) }
   try {
     createSecureContext(context)
     return context
   } catch (error) {
-    throw new TollgateError('CONFIG_INVALID', `${certificateFile}, ${keyFile} and ${clientCaFile} can't be used together: ${(error as Error).message}`, { cause: error })
+    throw new TollgateError('CONFIG_INVALID', `the certificate of gateway.listen, its key and its clients' authorities can't be used together: ${(error as Error).message}`, { cause: error })
   }
 }
 

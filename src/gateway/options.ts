@@ -1,4 +1,5 @@
 // What a gateway is told: plain data that crosses threads as it is. Everything here was checked by the configuration.
+import type { Certificate } from '../config/certificates.ts'
 import type { GatewayConfig } from '../config/schema.ts'
 import type { UpstreamTls } from '../config/upstream-tls.ts'
 import type { TokenSecret } from '../domain/api-key.ts'
@@ -12,12 +13,16 @@ import type { StalenessOptions } from '../registry/directory.ts'
 export interface GatewayRules {
   readonly gatewayId: string
   readonly gateway: GatewayConfig
+  /** Of the port, as it was checked; undefined without TLS. */
+  readonly certificate: CertificateTexts | undefined
   /** By the upstream's name. */
   readonly upstreamTls: Readonly<Record<string, UpstreamTls>>
   readonly authentication: AuthenticationOptions
   readonly grades: Readonly<Record<GradeType, RateLimit>>
   readonly priceBook: PriceBookDocument
 }
+
+export type CertificateTexts = Pick<Certificate, 'certificate' | 'key' | 'clientCa'>
 
 export interface AuthenticationOptions {
   readonly secrets: readonly TokenSecret[]

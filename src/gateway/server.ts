@@ -4,7 +4,7 @@ import type { HttpResponse, TemplatedApp } from 'uWebSockets.js'
 import uws from 'uWebSockets.js'
 import { sleepMs } from '../platform/clock.ts'
 import { openPlainPort, openTlsPort } from './client-port.ts'
-import type { ClientPort, Serve, TlsFiles } from './client-port.ts'
+import type { ClientPort, PortTls, Serve } from './client-port.ts'
 import { boundConnections } from './connection-bounds.ts'
 import { Exchange } from './exchange.ts'
 import { openMutualTlsPort } from './mutual-tls-port.ts'
@@ -14,7 +14,7 @@ import type { Services } from './services.ts'
 export interface ServerOptions {
   readonly host: string
   readonly port: number
-  readonly tls: TlsFiles | undefined
+  readonly tls: PortTls | undefined
   /** Of a port whose clients must show a certificate: see mutual-tls-port.ts. */
   readonly socketFile: string
   readonly stopTimeoutMs: number
@@ -64,7 +64,8 @@ export async function openServer (options: ServerOptions, services: Services, in
 
 async function openPort (serve: Serve, { host, port, tls, socketFile }: ServerOptions, mayOpen: (address: string) => boolean): Promise<ClientPort> {
   if (tls === undefined) return await openPlainPort(serve, { host, port })
-  return await (tls.clientCaFile === undefined ? openTlsPort(serve, { host, port }, tls) : openMutualTlsPort(serve, { host, port, tls, socketFile, mayOpen }))
+  const { files, texts } = tls
+  return await (texts.clientCa === undefined ? openTlsPort(serve, { host, port }, files) : openMutualTlsPort(serve, { host, port, texts, socketFile, mayOpen }))
 }
 
 /**

@@ -8,6 +8,7 @@ import { runThread } from '../platform/thread.ts'
 import type { Health, MetricsJson, ThreadContext, ThreadService } from '../platform/thread.ts'
 import { openKeyDirectory } from '../registry/directory.ts'
 import { Batch } from './batch.ts'
+import type { PortTls } from './client-port.ts'
 import { Counters } from './counters.ts'
 import { InFlight } from './in-flight.ts'
 import { LastAnswers } from './last-answers.ts'
@@ -53,7 +54,7 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
     isStopping: false
   }
   const inForce = new RulesInForce(rules, { services, limiter, directory, partitions: journal.partitions })
-  const server = await openServer({ host: gateway.listen.host, port: options.port, tls: gateway.listen.tls, socketFile: path.join(path.dirname(options.registry.file), `mutual-tls-${options.worker}.sock`), stopTimeoutMs: gateway.stopTimeoutMs }, services, inForce)
+  const server = await openServer({ host: gateway.listen.host, port: options.port, tls: portTlsOf(rules), socketFile: path.join(path.dirname(options.registry.file), `mutual-tls-${options.worker}.sock`), stopTimeoutMs: gateway.stopTimeoutMs }, services, inForce)
   return {
     health: () => healthOf(services),
     metrics: async () => [...metricsOf(services), ...inForce.metrics(), ...limiter.metrics(options.worker === 0)],
@@ -68,7 +69,8 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
     },
     handlers: {
       prepare: (next: GatewayRules) => {
-        if (next.gateway.listen.tls !== undefined) server.port.prepare(next.gateway.listen.tls)
+        const tls = portTlsOf(next)
+        if (tls !== undefined) server.port.prepare(tls)
         inForce.prepare(next)
       },
       commit: () => {
@@ -81,6 +83,11 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
       }
     }
   }
+}
+
+function portTlsOf ({ gateway: { listen: { tls } }, certificate }: GatewayRules): PortTls | undefined {
+  if ((tls === undefined) !== (certificate === undefined)) throw new TypeError('a port with TLS has a certificate that was checked, and no other has one')
+  return tls === undefined || certificate === undefined ? undefined : { files: tls, texts: certificate }
 }
 
 function healthOf ({ isStopping, meter }: Services): Health {

@@ -1,6 +1,6 @@
 // A real gateway, its worker threads and its shared memory, with the journal's side in the test's hands: a ticket settles or
 // fails when the test says so.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
@@ -158,7 +158,7 @@ export interface Rig {
   readonly gateway: GatewayHandle
   /** As at the start. */
   readonly rules: GatewayRules
-  /** Two steps, as the program makes them: prepared everywhere, then in force everywhere. */
+  /** Two steps, as the program makes them: prepared everywhere, then in force everywhere. Certificates are read anew, unless the rules have others than at the start. */
   readonly reload: (rules: GatewayRules) => Promise<void>
   readonly registry: Registry
   readonly registryFile: string
@@ -210,6 +210,7 @@ export async function startRig (t: Pick<TestContext, 'after'>, options: RigOptio
       clientIp: 'full',
       ...options.gateway
     },
+    certificate: certificateOf(options.gateway?.listen?.tls),
     upstreamTls: options.upstreamTls ?? {},
     authentication: { secrets: [rigSecret], tokenCacheMax: 1000, unknownKeys: options.unknownKeys ?? 'accept' },
     grades: { GRADE_FREE: plenty, GRADE_CLASSIC: plenty, GRADE_PREMIUM: plenty, ...options.grades },
@@ -228,10 +229,16 @@ export async function startRig (t: Pick<TestContext, 'after'>, options: RigOptio
   const token = (claims: Partial<ApiKeyClaims> = {}): string => signApiKeyToken({ apiKeyId: 7, memberId: 3, grade: 'GRADE_FREE', iatS: Math.floor(Date.now() / 1000) - 10, ...claims }, rigSecret)
   const askAll = async (method: string, argument?: unknown): Promise<void> => { await Promise.all(gateway.threads.map(({ rpc }) => rpc.ask(method, argument))) }
   const reload = async (next: GatewayRules): Promise<void> => {
-    await askAll('prepare', next)
+    await askAll('prepare', { ...next, certificate: next.certificate === rules.certificate ? certificateOf(next.gateway.listen.tls) : next.certificate })
     await askAll('commit')
   }
   return { port: gateway.port, upstream, journal, gateway, rules, reload, registry, registryFile, token, deaths }
+}
+
+/** As the configuration reads it: once, for whoever serves by it. */
+function certificateOf (tls: GatewayConfig['listen']['tls']): GatewayRules['certificate'] {
+  const read = (file: string): string => readFileSync(file, 'utf8')
+  return tls === undefined ? undefined : { certificate: read(tls.certificateFile), key: read(tls.keyFile), clientCa: tls.clientCaFile === undefined ? undefined : read(tls.clientCaFile) }
 }
 
 export function hourNow (): number { return Math.floor(Date.now() / hourMs) }

@@ -187,6 +187,11 @@ test('clients must show a certificate of the authority: without one, or with ano
   const taken = new Client(served, showing(foreign))
   await taken.ask('GET /open/echo')
   assert.deepEqual([refused.text, taken.text.startsWith('HTTP/1.1 200'), taken.subject], ['', true, 'second'])
+  // What was checked is served, whatever the files say by then.
+  await rig.reload({ ...rig.rules, certificate: { certificate: readFileSync(path.join(served.authority.folder, 'first.pem'), 'utf8'), key: readFileSync(path.join(served.authority.folder, 'first.key'), 'utf8'), clientCa: readFileSync(clientCa.caFile, 'utf8') } })
+  const checked = new Client(served, showing(own))
+  await checked.ask('GET /open/echo')
+  assert.deepEqual([checked.text.startsWith('HTTP/1.1 200'), checked.subject], [true, 'first'])
   assert.ok(!liar.text.includes('9.9.9.9') && !JSON.stringify(rig.journal.look()).includes('9.9.9.9'))
   for (const one of [standing, refused, taken, liar]) one.destroy()
   await eventually('no connection is left', async () => await connectionsOf(rig) === 0)
