@@ -193,7 +193,7 @@ test('clients must show a certificate of the authority: without one, or with ano
   await checked.ask('GET /open/echo')
   assert.deepEqual([checked.text.startsWith('HTTP/1.1 200'), checked.subject], [true, 'first'])
   assert.ok(!liar.text.includes('9.9.9.9') && !JSON.stringify(rig.journal.look()).includes('9.9.9.9'))
-  for (const one of [standing, refused, taken, liar]) one.destroy()
+  for (const one of [standing, refused, taken, checked, liar]) one.destroy()
   await eventually('no connection is left', async () => await connectionsOf(rig) === 0)
   const socketFile = path.join(path.dirname(rig.registryFile), 'mutual-tls-0.sock')
   assert.ok(existsSync(socketFile))
