@@ -44,6 +44,18 @@ export async function readState (scan: HourlyScan, take: (record: HourlyRecord) 
   return progress
 }
 
+/** How far the topic has counted each stream. */
+export async function readAppliedSeqs (scan: HourlyScan): Promise<ReadonlyMap<string, number>> {
+  const seqs = new Map<string, number>()
+  await readUp(scan, (record) => {
+    if (record.key?.startsWith('stream|') !== true) return undefined
+    const parsed = parseHourlyRecord(record, scan.partition)
+    if ('kind' in parsed && parsed.kind === 'stream') seqs.set(parsed.streamId, parsed.value.appliedSeq)
+    return undefined
+  })
+  return seqs
+}
+
 function isReadable (record: RecordIn, { partition, onMalformed }: HourlyScan): boolean {
   const parsed = parseHourlyRecord(record, partition)
   if (!('problem' in parsed)) return true

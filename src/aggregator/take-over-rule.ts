@@ -14,13 +14,22 @@ export interface TakeOverFacts {
   /** The topic's last progress; undefined when it has none. */
   readonly progress: ProgressValue | undefined
   /** Undefined: there is no file, or none that was ever finished. */
-  readonly file: { readonly hasCounted: boolean, readonly hourlyTopicId: string, /** The topic's position lies in the file's past. */ readonly isAhead: boolean } | undefined
+  readonly file: {
+    readonly hasCounted: boolean
+    readonly hourlyTopicId: string
+    /** The topic's position lies in the file's past. */
+    readonly isAhead: boolean
+    /** The topic has counted each of the file's streams at least as far. Asked only where the file is another topic's. */
+    readonly isCovered: boolean
+  } | undefined
   /** Gateways were told of something that was counted in this partition. Asked only when neither file nor topic knows anything. */
   readonly wasEverCounted: boolean
 }
 
 export function decideTakeOver ({ hourlyTopicId, progress, file, wasEverCounted }: TakeOverFacts): TakeOverDecision {
   if (progress?.hourlyTopicId !== undefined && progress.hourlyTopicId !== hourlyTopicId) return { kind: 'ask', reason: 'the topic of hourly counts was made anew while somebody published to it, so it holds only a part' }
+  // Somebody has put the counts into the new topic already, by a file that was as far as this one or further.
+  if (file?.isCovered === true && progress?.hourlyTopicId === hourlyTopicId) return { kind: 'load' }
   if (file?.hasCounted === true && file.hourlyTopicId !== hourlyTopicId) return { kind: 'ask', reason: 'the topic of hourly counts was made anew, and the file here holds what was counted before' }
   if (progress === undefined) {
     if (file?.hasCounted === true) return { kind: 'ask', reason: 'the topic of hourly counts is empty, and the file here holds what was counted' }

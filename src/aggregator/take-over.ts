@@ -15,7 +15,7 @@ import { replaceDatabase } from './cluster-folders.ts'
 import type { ClusterTopics } from './cluster-topics.ts'
 import { aggregatorFolders } from './folders.ts'
 import { HourlyLoader } from './hourly-load.ts'
-import { readFrom, readProgress, readState } from './hourly-scan.ts'
+import { readAppliedSeqs, readFrom, readProgress, readState } from './hourly-scan.ts'
 import type { HourlyScan } from './hourly-scan.ts'
 import { isInOurPast, readMeta } from './lineage.ts'
 import type { LogPositions } from './log-positions.ts'
@@ -91,7 +91,7 @@ type Settled = Pick<OwnedPartition, 'opened' | 'publishedRevision' | 'decision'>
 async function settle (parts: TakeOverParts, { topicIds, takeOverId, keep }: Fenced): Promise<Settled> {
   const { partition, topics, onStep, kafka } = parts
   const { hourlyTopicId } = topicIds
-  const scanning = async <Result>(work: (scan: HourlyScan) => Promise<Result>): Promise<Result> => {
+  const scanning: Scanning = async (work) => {
     const reader = kafka.openPartitionReader({ topic: topics.hourly, partition, isolation: 'committed', topicId: hourlyTopicId })
     try {
       return await work({ reader, partition, takeOverId, isCancelled: parts.isCancelled, onMalformed: parts.onMalformed })
@@ -105,7 +105,7 @@ async function settle (parts: TakeOverParts, { topicIds, takeOverId, keep }: Fen
     onStep('reading')
     const progress = await scanning(readProgress)
     onStep('comparing')
-    const decision = await decide(parts, { progress, file, hourlyTopicId, keep })
+    const decision = await decide(parts, { progress, file, hourlyTopicId, keep, scanning })
     if (file !== undefined && (decision === 'keep' || decision === 'recover')) {
       await settlePositions(parts, file.aggregator, topicIds)
       isKept = true
@@ -132,27 +132,40 @@ async function openShared ({ aggregator, folder, partition }: TakeOverParts): Pr
   return await openAggregator({ ...aggregator, stateFolder: folder, partitions: [partition], isArchiveShared: true, keepsClosedRows: true })
 }
 
-interface Comparison { readonly progress: ProgressValue | undefined, readonly file: OpenedAggregator | undefined, readonly hourlyTopicId: string, readonly keep: Keep | undefined }
+type Scanning = <Result>(work: (scan: HourlyScan) => Promise<Result>) => Promise<Result>
 
-async function decide (parts: TakeOverParts, { progress, file, hourlyTopicId, keep }: Comparison): Promise<OwnedPartition['decision']> {
+interface Comparison { readonly progress: ProgressValue | undefined, readonly file: OpenedAggregator | undefined, readonly hourlyTopicId: string, readonly keep: Keep | undefined, readonly scanning: Scanning }
+
+async function decide (parts: TakeOverParts, { progress, file, hourlyTopicId, keep, scanning }: Comparison): Promise<OwnedPartition['decision']> {
   const { partition, log } = parts
-  const own = file === undefined ? undefined : await factsOf(file.aggregator, partition, progress)
+  const own = file === undefined ? undefined : await factsOf(file.aggregator, partition, { progress, hourlyTopicId, scanning })
   const facts: TakeOverFacts = { hourlyTopicId, progress, file: own, wasEverCounted: progress === undefined && own?.hasCounted !== true && await wasEverCounted(parts) }
   const decision = (parts.decide ?? decideTakeOver)(facts)
   if (decision.kind !== 'ask') return decision.kind
-  if (keep === undefined) throw new TollgateError('RECOVER_NEEDED', `partition ${partition}: ${decision.reason}`)
+  if (keep === undefined) throw new TollgateError('RECOVER_NEEDED', `partition ${partition}: ${decision.reason}${await heldBy(file, partition)}`)
   if (keep === 'file' && file === undefined) throw new TollgateError('RECOVER_NEEDED', `partition ${partition}: there is no file here that could go on; ${decision.reason}`)
   log.warn({ partition, keep, reason: decision.reason }, 'an operator has decided which side goes on')
   if (keep === 'file') return 'recover'
   return progress === undefined ? 'begin' : 'load'
 }
 
-async function factsOf ({ state, parts: { writer } }: Aggregator, partition: number, progress: ProgressValue | undefined): Promise<NonNullable<TakeOverFacts['file']>> {
+/** So that a person can tell whose file has most. */
+async function heldBy (file: OpenedAggregator | undefined, partition: number): Promise<string> {
+  if (file === undefined) return ''
+  const [row] = await file.aggregator.parts.writer.rows<{ events: bigint }>('SELECT coalesce(sum(billable + notBillable + deadLettered + voided), 0)::BIGINT AS events FROM tallies WHERE sourcePartition = $1', [partition])
+  return ` (the file here has counted ${row?.events ?? 0n} events)`
+}
+
+async function factsOf ({ state, parts: { writer } }: Aggregator, partition: number, { progress, hourlyTopicId, scanning }: Pick<Comparison, 'progress' | 'hourlyTopicId' | 'scanning'>): Promise<NonNullable<TakeOverFacts['file']>> {
   const { positions, streams, segment } = partitionOf(state, partition)
+  const hasCounted = streams.size > 0 || segment > 0
+  const isOthers = hasCounted && positions?.hourlyTopicId !== hourlyTopicId
+  const counted = isOthers && progress !== undefined ? await scanning(readAppliedSeqs) : undefined
   return {
-    hasCounted: streams.size > 0 || segment > 0,
+    hasCounted,
     hourlyTopicId: positions?.hourlyTopicId ?? '',
-    isAhead: progress !== undefined && await isInOurPast(writer, await readMeta(writer), progress)
+    isAhead: progress !== undefined && await isInOurPast(writer, await readMeta(writer), progress),
+    isCovered: counted !== undefined && [...streams].every(([streamId, { appliedSeq }]) => appliedSeq <= (counted.get(streamId) ?? 0))
   }
 }
 
@@ -194,7 +207,7 @@ async function writePositions (aggregator: Aggregator, partition: number, positi
   await aggregator.reset()
 }
 
-interface Loading { readonly topicIds: TopicIds, readonly scanning: <Result>(work: (scan: HourlyScan) => Promise<Result>) => Promise<Result> }
+interface Loading { readonly topicIds: TopicIds, readonly scanning: Scanning }
 
 /** A new database out of the topic; one that begins with nothing when the topic has no progress. */
 async function loadNew (parts: TakeOverParts, { topicIds, scanning }: Loading): Promise<Settled> {

@@ -3,13 +3,16 @@
 import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { writeNode } from '../helpers/cluster.ts'
-import type { ClusterNode } from '../helpers/cluster.ts'
+import type { Cluster, ClusterNode } from '../helpers/cluster.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { clockShiftMs, setClockShift } from '../helpers/shifted-clock.ts'
 import type { RunningKafka } from '../services/kafka.ts'
 import { between, clockFileOf, hourMs, oneOf, usageTopic } from './cluster-fault.ts'
 import type { Fault, FaultContext } from './cluster-fault.ts'
 
+const hourlyTopic = 'hourly-api-usage'
+/** Longer than an aggregator needs to find a topic made anew under it. */
+const noticeMsMax = 15_000
 /** Everything waits for brokers now and then. */
 const patience = { withinMs: 90_000, everyMs: 250 } as const
 
@@ -24,6 +27,23 @@ async function makeAnew ({ kafka, cluster }: FaultContext, topic: string): Promi
     await admin.disconnect()
   }
   await eventually(`${topic} is made`, async () => (await (cluster.gateways[0] as ClusterNode).command(['topics', 'create'])).code === 0, patience)
+}
+
+/** An operator says for each partition that waits that the file of its aggregator, who counted last in it, goes on; until none has waited for a while. */
+async function keepFiles ({ aggregators }: Cluster): Promise<void> {
+  let decided = 0
+  let readySinceMs = Infinity
+  await eventually('every partition has been decided', async () => {
+    const states = await Promise.all(aggregators.map(async (node) => ({ node, readiness: await node.readiness() })))
+    for (const { node, readiness } of states) {
+      for (const [, partition = ''] of JSON.stringify(readiness).matchAll(/partition (\d+): RECOVER_NEEDED/g)) {
+        if ((await node.command(['recover', '--partition', partition, '--keep', 'file', '--yes'])).code === 0) decided++
+      }
+    }
+    readySinceMs = states.every(({ readiness }) => readiness.isReady) ? Math.min(readySinceMs, performance.now()) : Infinity
+    return performance.now() - readySinceMs > noticeMsMax
+  }, { ...patience, withinMs: 180_000 })
+  if (decided === 0) throw new Error('nobody had to decide anything: nothing was tested')
 }
 
 async function metricOf (node: ClusterNode, name: string): Promise<number> {
@@ -52,6 +72,15 @@ export const topicFaults: readonly Fault[] = [
     timesMin: 1,
     touches: 'alone',
     run: async (context) => { await makeAnew(context, usageTopic) }
+  },
+  {
+    name: 'the topic of hourly counts is made anew',
+    timesMin: 1,
+    touches: 'alone',
+    run: async (context) => {
+      await makeAnew(context, hourlyTopic)
+      await keepFiles(context.cluster)
+    }
   },
   {
     name: 'records are older than the retention before they are counted',
