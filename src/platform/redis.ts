@@ -127,7 +127,12 @@ export class RedisLink {
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password })
     })
-    client.on('error', (error: unknown) => { this.#failure = error; this.#connectedMs = undefined })
+    client.on('error', (error: unknown) => {
+      // One that was given up says only that it was.
+      if (client !== this.#client) return
+      this.#failure = error
+      this.#connectedMs = undefined
+    })
     client.on('connect', () => { this.#connectedMs = systemClock.monotonicMs() })
     client.on('ready', () => {
       if (client !== this.#client) return

@@ -88,7 +88,7 @@ export class ClusterNode {
   pause (): void { this.program?.process.kill('SIGSTOP') }
   resume (): void { this.program?.process.kill('SIGCONT') }
 
-  async command (argv: readonly string[]): Promise<CommandResult> { return await runCommand(this, argv, { timeoutMs: 300_000 }) }
+  async command (argv: readonly string[]): Promise<CommandResult> { return await runCommand(this, argv, { timeoutMs: 600_000 }) }
 
   async readiness (): Promise<{ readonly isReady: boolean, readonly text: string }> {
     const response = await fetch(`http://127.0.0.1:${this.operatorPort}/readyz`, { signal: AbortSignal.timeout(5_000) })
