@@ -52,6 +52,8 @@ export class AggregatorLoop {
   #isDoubtful = false
   /** How much is taken at a time, of what the bounds allow. What failed is not tried again in the same size: memory may be short. */
   #appetite = 1
+  /** An operator's work takes its turn, as long as it needs. */
+  #isOperated = false
   #lastStepMs: number
   #lastFlushMs: number
   #lastGapRetryMs = 0
@@ -74,7 +76,7 @@ export class AggregatorLoop {
     const reasons = aggregator.gaps.map(({ streamId, reason }) => `stream ${streamId}: ${reason}`)
     if (this.#problem !== undefined) reasons.push(this.#problem)
     const stillMs = clock.monotonicMs() - this.#lastStepMs
-    if (stillMs > stuckMs) reasons.push(`the aggregator has not finished a step for ${Math.round(stillMs / 1000)} s`)
+    if (stillMs > stuckMs && !this.#isOperated) reasons.push(`the aggregator has not finished a step for ${Math.round(stillMs / 1000)} s`)
     return { isReady: reasons.length === 0, reasons }
   }
 
@@ -83,6 +85,17 @@ export class AggregatorLoop {
     const result = this.#turn.then(work)
     this.#turn = result.catch(() => { this.#isDoubtful = true })
     return await result
+  }
+
+  /** Work of an operator's that may take longer than any step: nothing is stuck meanwhile. */
+  async operate<Result> (work: () => Promise<Result>): Promise<Result> {
+    return await this.exclusively(async () => {
+      this.#isOperated = true
+      try { return await work() } finally {
+        this.#isOperated = false
+        this.#lastStepMs = this.#parts.clock.monotonicMs()
+      }
+    })
   }
 
   /** Archives what is counted. Only exclusively. */

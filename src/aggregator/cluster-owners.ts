@@ -1,6 +1,8 @@
 // The partitions that the group has dealt to this aggregator: each has an owner of its own, and they share the memory.
 import { TollgateError } from '../domain/errors.ts'
 import type { Health } from '../platform/thread.ts'
+import type { AggregatorCopy } from './backup.ts'
+import { partitionFolder } from './cluster-folders.ts'
 import { PartitionOwner } from './owner.ts'
 import type { OwnerParts, OwnerSettings, PartitionStatus } from './owner.ts'
 import type { Keep } from './take-over.ts'
@@ -10,6 +12,9 @@ export interface ClusterOwnersParts extends Omit<OwnerParts, 'partition' | 'sett
   /** Of all partitions together; a partition gets no less than its least. */
   readonly memoryBytesMax: number
 }
+
+/** What a backup takes of one partition. */
+export interface PartitionCopy { readonly partition: number, readonly copy: AggregatorCopy }
 
 /** Less, and DuckDB can't hold what one batch needs. */
 export const partitionMemoryBytesMin = 64 * 2 ** 20
@@ -52,6 +57,15 @@ export class ClusterOwners {
 
   /** Everything counted of the partition is in the archive when it resolves; nothing to do for one that isn't ours now. */
   async flush (partition: number): Promise<void> { if (this.#owners.has(partition)) await this.#ownerOf(partition).flush() }
+
+  /** One after the other, each between two steps of its own. A partition that is not owned just now has its newest database elsewhere, or soon. */
+  async backup (folder: string): Promise<PartitionCopy[]> {
+    const copies: PartitionCopy[] = []
+    for (const [partition, { ownership }] of this.#owners) {
+      if (ownership !== undefined) copies.push({ partition, copy: await ownership.copyTo(partitionFolder(folder, partition)) })
+    }
+    return copies
+  }
 
   /** Archives, publishes and closes everything. */
   async stop (): Promise<void> {

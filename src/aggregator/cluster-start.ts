@@ -4,6 +4,7 @@ import type { KafkaOptions } from '../kafka/port.ts'
 import { startThread } from '../platform/thread.ts'
 import type { ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
 import type { ClusterAggregatorOptions, ClusterAggregatorSettings, ClusterAggregatorStatus } from './cluster-thread.ts'
+import type { PartitionCopy } from './cluster-owners.ts'
 import type { Keep } from './take-over.ts'
 
 export type { ClusterAggregatorSettings, ClusterAggregatorStatus } from './cluster-thread.ts'
@@ -23,6 +24,8 @@ export interface ClusterAggregatorHandle extends ThreadHandle {
   readonly recover: (decision: { readonly partition: number, readonly keep: Keep }) => Promise<void>
   /** Everything counted of the partition is archived and published when it resolves; nothing happens for one that isn't owned here. */
   readonly flush: (partition: number) => Promise<void>
+  /** Copies the databases of the partitions that are owned now into their folders below `folder`. */
+  readonly backup: (folder: string) => Promise<readonly PartitionCopy[]>
 }
 
 export async function startClusterAggregator ({ options, kafka, copyPort, environment, onDeath }: ClusterAggregatorStart): Promise<ClusterAggregatorHandle> {
@@ -32,6 +35,7 @@ export async function startClusterAggregator ({ options, kafka, copyPort, enviro
     ...thread,
     status: () => thread.rpc.ask('status'),
     recover: (decision) => thread.rpc.ask('recover', decision),
-    flush: (partition) => thread.rpc.ask('flush', { partition })
+    flush: (partition) => thread.rpc.ask('flush', { partition }),
+    backup: (folder) => thread.rpc.ask('backup', { folder })
   }
 }

@@ -11,6 +11,7 @@ import type { Health, ThreadContext, ThreadService } from '../platform/thread.ts
 import { openAggregatorMetrics } from './aggregator-metrics.ts'
 import { openClusterMetrics } from './cluster-metrics.ts'
 import { ClusterOwners } from './cluster-owners.ts'
+import type { PartitionCopy } from './cluster-owners.ts'
 import { clusterTopics } from './cluster-topics.ts'
 import type { OwnerSettings, PartitionStatus } from './owner.ts'
 import type { Keep } from './take-over.ts'
@@ -83,7 +84,8 @@ async function start ({ options, log, clock }: ThreadContext<ClusterAggregatorOp
     handlers: {
       status: (): ClusterAggregatorStatus => ({ ownerName, isMember: group.isMember(), partitions: owners.status() }),
       recover: async ({ partition, keep }: { readonly partition: number, readonly keep: Keep }) => { await owners.recover(partition, keep) },
-      flush: async ({ partition }: { readonly partition: number }) => { await owners.flush(partition) }
+      flush: async ({ partition }: { readonly partition: number }) => { await owners.flush(partition) },
+      backup: async ({ folder }: { readonly folder: string }): Promise<readonly PartitionCopy[]> => await owners.backup(folder)
     }
   }
 }

@@ -11,6 +11,7 @@ import type { LedgerHours } from './ledger-hours.ts'
 import { dropRebuilt, rebuildRows, refuseIncomplete } from './rebuild.ts'
 import type { RebuildReport } from './rebuild.ts'
 import { applyRebuilt } from './rebuild-apply.ts'
+import { restoreProblems } from './restored.ts'
 import { gatewayWatermarks } from './state.ts'
 import { gatherStores } from './verify-gather.ts'
 import { compareStores } from './verify.ts'
@@ -75,7 +76,7 @@ async function verifyStores ({ aggregator, exclusively, flush }: OperationParts,
       await reader.rows('SELECT revision FROM meta')
     })
     const gathered = await gatherStores({ reader, probe, folders, ledger, gaps: aggregator.gaps })
-    return compareStores(gathered, acknowledgedBy(readAcknowledgements(folders.acknowledgementsFile)))
+    return compareStores({ ...gathered, problems: [...gathered.problems, ...restoreProblems(folders.restoresFile)] }, acknowledgedBy(readAcknowledgements(folders.acknowledgementsFile)))
   } finally {
     await reader.run('ROLLBACK').catch(() => 0)
     reader.close()

@@ -12,6 +12,8 @@ import { KafkaUsageLog } from '../usage-log/kafka.ts'
 import { AggregatorLoop } from './aggregator-loop.ts'
 import type { LoopOptions } from './aggregator-loop.ts'
 import type { AggregatorMetrics } from './aggregator-metrics.ts'
+import { copyAggregator } from './backup.ts'
+import type { AggregatorCopy } from './backup.ts'
 import type { ClusterMetrics } from './cluster-metrics.ts'
 import type { ClusterTopics } from './cluster-topics.ts'
 import type { DeadLetterTopic } from './dead-letter-topic.ts'
@@ -156,6 +158,11 @@ export class Ownership {
   async flush (): Promise<void> {
     await this.#loop.exclusively(async () => { await this.#loop.flush() })
     await this.#publish()
+  }
+
+  /** Copies the database, with everything counted in the archive. */
+  async copyTo (folder: string): Promise<AggregatorCopy> {
+    return await copyAggregator({ aggregator: this.aggregator, operate: async (work) => await this.#loop.operate(work), flush: async () => { await this.#loop.flush() } }, folder)
   }
 
   async setMemory (bytes: number): Promise<void> {

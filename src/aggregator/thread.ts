@@ -10,6 +10,8 @@ import type { EmbeddedUsageLogSpec } from '../usage-log/embedded.ts'
 import { AggregatorLoop } from './aggregator-loop.ts'
 import type { LoopOptions } from './aggregator-loop.ts'
 import { openAggregatorMetrics } from './aggregator-metrics.ts'
+import { copyAggregator } from './backup.ts'
+import type { AggregatorCopy } from './backup.ts'
 import { openHourlySource } from './hourly-source.ts'
 import { openAggregator } from './open.ts'
 import { openOperations } from './operations.ts'
@@ -52,7 +54,11 @@ async function start ({ options, log, clock }: ThreadContext<AggregatorThreadOpt
       await usageLog.close()
       close()
     },
-    handlers: { ...operations }
+    handlers: {
+      ...operations,
+      backup: async ({ folder }: { readonly folder: string }): Promise<AggregatorCopy> =>
+        await copyAggregator({ aggregator, operate: async (work) => await loop.operate(work), flush: async () => { await loop.flush() }, usageLog }, folder)
+    }
   }
 }
 

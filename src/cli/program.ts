@@ -48,21 +48,27 @@ async function askRoles<Result> (config: Config, command: string, argument: unkn
 }
 
 async function askMachine<Result> (config: Config, command: string, argument: unknown): Promise<Result> {
+  const found = await programOrLock<Result>(config.state, command, argument)
+  if (found.kind === 'answer') return found.result
+  try {
+    return await answerOffline(config, command, argument) as Result
+  } finally {
+    found.lock.release()
+  }
+}
+
+export type ProgramOrLock<Result> = { readonly kind: 'answer', readonly result: Result } | { readonly kind: 'lock', readonly lock: StateLock }
+
+/** The running program's answer, or the lock of a state that nobody uses, which keeps it so. @throws TollgateError STATE_LOCKED, STATE_NEWER */
+export async function programOrLock<Result> (state: string, command: string, argument: unknown): Promise<ProgramOrLock<Result>> {
   const endMs = systemClock.monotonicMs() + startingWaitMs
   for (;;) {
-    const answer = await askProgram(stateFiles(config.state).controlSocket, command, argument)
-    if (answer.isRunning) return answer.result as Result
-    const lock = tryLock(config.state)
-    if (lock instanceof TollgateError) {
-      if (systemClock.monotonicMs() > endMs) throw lock
-      await sleepMs(retryMs)
-      continue
-    }
-    try {
-      return await answerOffline(config, command, argument) as Result
-    } finally {
-      lock.release()
-    }
+    const answer = await askProgram(stateFiles(state).controlSocket, command, argument)
+    if (answer.isRunning) return { kind: 'answer', result: answer.result as Result }
+    const lock = tryLock(state)
+    if (!(lock instanceof TollgateError)) return { kind: 'lock', lock }
+    if (systemClock.monotonicMs() > endMs) throw lock
+    await sleepMs(retryMs)
   }
 }
 

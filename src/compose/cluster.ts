@@ -37,6 +37,7 @@ import { startShipper } from '../shipper/start.ts'
 import { awaitPlausibleClock } from './clock-check.ts'
 import { fileRoutes } from './file-routes.ts'
 import { signingOf } from './handlers.ts'
+import { copyOfJournal, copyOfPartitions } from './copies.ts'
 import { priceBookSource } from './price-book-source.ts'
 import { sourceOf, startProgram } from './program.ts'
 import type { Assembly, Program, ProgramOptions } from './program.ts'
@@ -72,7 +73,7 @@ async function addBilling ({ config, environment, onDeath, parts, sources, reloa
   return { ...billHandlers(billing.bill), ...clusterProofHandlers(billing), ...gatewayHandlers(billing) }
 }
 
-async function addAggregator ({ config, inForce, environment, onDeath, parts, sources, routes, log }: Assembly): Promise<ControlHandlers> {
+async function addAggregator ({ config, inForce, environment, onDeath, parts, sources, routes, copies, log }: Assembly): Promise<ControlHandlers> {
   const copyPort = startPeerCopies(config, { parts, sources, log })
   const aggregator = await startClusterAggregator({
     options: clusterAggregatorOptionsOf(config), kafka: kafkaOptionsOf(config, `${config.aggregator.name}-aggregator`), environment, onDeath, ...(copyPort === undefined ? {} : { copyPort })
@@ -80,6 +81,7 @@ async function addAggregator ({ config, inForce, environment, onDeath, parts, so
   parts.push(aggregator)
   sources.push(sourceOf(aggregator))
   routes.push(...fileRoutes({ files: openFilesForOthers({ stateFolder: config.state, flush: aggregator.flush }), tokens: () => inForce().config.operator.tokens }))
+  copies.push(async (folder) => copyOfPartitions(await aggregator.backup(folder)))
   return recoverHandlers(aggregator)
 }
 
@@ -103,7 +105,7 @@ function startPeerCopies (config: Config, { parts, sources, log }: Pick<Assembly
 }
 
 async function addGateway (assembly: Assembly): Promise<ControlHandlers> {
-  const { config, inForce, log, environment, onDeath, parts, sources, reloads } = assembly
+  const { config, inForce, log, environment, onDeath, parts, sources, reloads, copies } = assembly
   const clock = clockFrom(environment.clock)
   const keys = await openKeys(assembly)
   const journal = await startJournal({ journal: journalOptionsOf(config, config.usageLog.partitions), workers: workersOf(config), ringBytes: config.journal.ringBytes, environment, onDeath })
@@ -122,6 +124,7 @@ async function addGateway (assembly: Assembly): Promise<ControlHandlers> {
   parts.push({ name: 'gateway', stop: gateway.stop })
   sources.push({ name: 'gateway', health: gateway.health, metrics: gateway.metrics })
   reloads.push(threadReload(gateway.threads, gatewayRulesOf))
+  copies.push(async (folder) => await copyOfJournal(journal.reader, folder, config.gatewayId))
   return registryHandlers({ registry: keys.registry, ...signingOf(inForce), clock })
 }
 

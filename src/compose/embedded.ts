@@ -4,6 +4,7 @@ import { MessageChannel } from 'node:worker_threads'
 import type { ControlHandlers } from '../cli/control-server.ts'
 import type { LoadedProgram } from '../config/load.ts'
 import type { PriceBook } from '../domain/price-book.ts'
+import type { AggregatorCopy } from '../aggregator/backup.ts'
 import { startAggregator } from '../aggregator/start.ts'
 import { startBilling } from '../billing/start.ts'
 import { startGateway } from '../gateway/start.ts'
@@ -19,6 +20,7 @@ import { priceBookSource } from './price-book-source.ts'
 import { sourceOf, startProgram } from './program.ts'
 import { threadReload } from './reload.ts'
 import type { Assembly, Part, Program, ProgramOptions } from './program.ts'
+import { copyOfAll } from './copies.ts'
 import { aggregatorOptionsOf, billingOptionsOf, embeddedPartitions, gatewayRulesOf, journalOptionsOf, workersOf } from './thread-options.ts'
 
 /** @throws what a part can't start with, after everything started before it has stopped again */
@@ -26,7 +28,7 @@ export async function startEmbedded (loaded: LoadedProgram, options: ProgramOpti
   return await startProgram(loaded, options, (assembly) => assemble(assembly, loaded.priceBook))
 }
 
-async function assemble ({ config, inForce, log, environment, onDeath, parts, sources, reloads }: Assembly, priceBook: PriceBook): Promise<ControlHandlers> {
+async function assemble ({ config, inForce, log, environment, onDeath, parts, sources, reloads, copies }: Assembly, priceBook: PriceBook): Promise<ControlHandlers> {
   const files = stateFiles(config.state)
   const clock = clockFrom(environment.clock)
   const registry = openSqliteRegistry({ file: files.registry, refusalFile: files.refusals, clock })
@@ -50,5 +52,6 @@ async function assemble ({ config, inForce, log, environment, onDeath, parts, so
   log.info({ version, gateway: config.gateway.listen, billing: config.billing.listen, privateBilling: config.billing.privateListen, operator: config.operator.listen, state: config.state }, 'Tollgate serves')
   // Who reads usage knows a price before who writes it, and a gateway knows a secret before anything is signed with it.
   reloads.push(threadReload([billing], (rules) => billingOptionsOf(rules.config, rules.priceBook).rules), threadReload(gateway.threads, gatewayRulesOf))
+  copies.push(async (folder) => copyOfAll(await aggregator.rpc.ask<AggregatorCopy>('backup', { folder }), config.gatewayId))
   return embeddedHandlers({ inForce, registry, clock, journal, aggregator, billing })
 }

@@ -4,6 +4,8 @@ import process from 'node:process'
 import { AuditLog } from '../cli/audit.ts'
 import { openControlServer } from '../cli/control-server.ts'
 import type { ControlHandlers } from '../cli/control-server.ts'
+import { backupHandlers } from '../cli/handlers/backup.ts'
+import type { BackupParts } from '../cli/handlers/backup.ts'
 import type { LoadedProgram } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { TollgateError } from '../domain/errors.ts'
@@ -64,6 +66,8 @@ export interface Assembly {
   readonly routes: OperatorRoute[]
   /** Told of a reload, in this order. */
   readonly reloads: ReloadPart[]
+  /** Asked by a backup, in this order. */
+  readonly copies: BackupParts['copies'][number][]
 }
 
 /** @param assemble starts the parts; returns what the control socket answers. @throws what a part can't start with, after everything started before it has stopped again */
@@ -83,7 +87,8 @@ export async function startProgram (loaded: LoadedProgram, { clock, crashPoint }
     parts: [],
     sources: [mainSource(reloader), certificateSource(reloader.inForce)],
     routes: [],
-    reloads
+    reloads,
+    copies: []
   }
   const phase: { now: 'starting' | 'serving' | 'stopping' } = { now: 'starting' }
   try {
@@ -122,7 +127,7 @@ async function startParts (assembly: Assembly, { phase, reloader, assemble }: St
   const reminder = remindOfCertificates(inForce, clockFrom(environment.clock), log)
   parts.push({ name: 'reminder of certificates', stop: reminder.cancel })
   parts.push({ name: 'operator listener', stop: () => { operator.close(); operator.closeAllConnections() } })
-  const handlers: ControlHandlers = { ...await assemble(assembly), reload: () => reloader.reload() }
+  const handlers: ControlHandlers = { ...await assemble(assembly), reload: () => reloader.reload(), ...backupHandlers({ state: config.state, copies: assembly.copies }) }
   const files = stateFiles(config.state)
   const audit = new AuditLog(files.audit, clockFrom(environment.clock))
   routes.push(...adminRoutes({ handlers, admins: () => inForce().config.operator.admins, audit, log }))

@@ -1,6 +1,6 @@
 // DuckDB as this program uses it: bounded memory and threads, nothing downloaded, one writer connection whose
 // transactions are run one at a time, and errors that say whether a file is damaged.
-import { mkdirSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import type { DuckDBConnection, DuckDBMaterializedResult, DuckDBPreparedStatement, DuckDBValue } from '@duckdb/node-api'
@@ -44,6 +44,8 @@ export interface SqlConnection {
 export interface DuckDb {
   /** A connection sees what others have committed; temporary tables are its own. */
   connect: () => Promise<SqlConnection>
+  /** Copies the file and its write-ahead log to `target`. Only while nobody writes. Nothing is synced. */
+  copyTo: (target: string) => void
   close: () => void
 }
 
@@ -66,9 +68,40 @@ export async function openDuckDb ({ file, memoryBytesMax, threads }: DuckDbOptio
     // Rows are read back in the order in which they were written: the check of a block's chain rests on it.
     preserve_insertion_order: 'true'
   })
+  const kept = new Map<string, number>()
   return {
     connect: async () => openConnection(await instance.connect()),
-    close: () => { instance.closeSync() }
+    copyTo: (target) => {
+      for (const suffix of ['', '.wal']) if (existsSync(file + suffix)) copyOpenFile(file + suffix, target + suffix, kept)
+    },
+    close: () => {
+      instance.closeSync()
+      for (const descriptor of kept.values()) closeSync(descriptor)
+      kept.clear()
+    }
+  }
+}
+
+const copyPieceBytes = 4 * 1024 * 1024
+
+/**
+ * DuckDB locks its file against other processes, with a lock that goes as soon as this process closes any descriptor of the
+ * file: so the one that is read here stays open as long as the database is.
+ */
+function copyOpenFile (file: string, target: string, kept: Map<string, number>): void {
+  // The write-ahead log is another file after each checkpoint; nothing locks it.
+  const isKept = !file.endsWith('.wal')
+  const source = kept.get(file) ?? openSync(file, 'r')
+  if (isKept) kept.set(file, source)
+  const copy = openSync(target, 'w', 0o600)
+  try {
+    const piece = Buffer.allocUnsafe(copyPieceBytes)
+    for (let at = 0, got; (got = readSync(source, piece, 0, copyPieceBytes, at)) > 0; at += got) {
+      for (let written = 0; written < got;) written += writeSync(copy, piece, written, got - written)
+    }
+  } finally {
+    closeSync(copy)
+    if (!isKept) closeSync(source)
   }
 }
 

@@ -1,6 +1,7 @@
 // A file that exists is complete: written under another name, synced, renamed, and the folder synced, so that neither a
 // crash nor a power cut leaves half of one, or one that vanishes.
 import { createHash } from 'node:crypto'
+import { open } from 'node:fs/promises'
 import { closeSync, createReadStream, existsSync, fstatSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
 import path from 'node:path'
 
@@ -54,6 +55,34 @@ export async function sha256OfFile (file: string): Promise<string> {
   const hash = createHash('sha256')
   for await (const piece of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(piece as Buffer)
   return hash.digest('hex')
+}
+
+/** What a copy holds. */
+export interface Copied { readonly bytes: number, readonly sha256: string }
+
+const copyPieceBytes = 1 << 20
+
+/** Copies a file, or its first `bytesMax` bytes, to a name that must be new; the content is durable when it resolves, its name isn't. */
+export async function copyHashed (source: string, target: string, bytesMax = Infinity): Promise<Copied> {
+  const from = await open(source, 'r')
+  try {
+    const to = await open(target, 'wx', 0o600)
+    try {
+      const hash = createHash('sha256')
+      const piece = Buffer.allocUnsafe(copyPieceBytes)
+      let bytes = 0
+      while (bytes < bytesMax) {
+        const { bytesRead } = await from.read(piece, 0, Math.min(copyPieceBytes, bytesMax - bytes), bytes)
+        if (bytesRead === 0) break
+        const part = piece.subarray(0, bytesRead)
+        hash.update(part)
+        for (let written = 0; written < bytesRead;) written += (await to.write(part, written, bytesRead - written, bytes + written)).bytesWritten
+        bytes += bytesRead
+      }
+      await to.sync()
+      return { bytes, sha256: hash.digest('hex') }
+    } finally { await to.close() }
+  } finally { await from.close() }
 }
 
 function syncFile (file: string): void {

@@ -24,6 +24,7 @@ const operatorStatus: Partial<Readonly<Record<OperatorErrorCode, number>>> = {
   KEY_REVOKED: 409,
   LEDGER_BEHIND: 503,
   STATE_UNWRITABLE: 503,
+  BACKUP_RUNNING: 409,
   REDIS_UNREACHABLE: 503
 }
 

@@ -7,6 +7,9 @@ import { TollgateError } from '../domain/errors.ts'
 
 export interface StateLock { readonly release: () => void }
 
+/** Names that the lock has in a folder that holds nothing else; the third is SQLite's, while it is held. */
+export const lockNames: readonly string[] = ['lock', 'lock.pid', 'lock-journal']
+
 const sqliteBusy = 5
 
 /** Makes the folder, readable by its owner only, when it isn't there. @throws TollgateError STATE_LOCKED, STATE_UNWRITABLE */

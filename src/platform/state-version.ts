@@ -18,10 +18,14 @@ export const stateVersion = 1
 
 export const stateVersionName = 'version.json'
 
-/** Locks the folder and sees that its state is not newer than this program. @throws TollgateError STATE_LOCKED, STATE_UNWRITABLE, STATE_NEWER, STATE_VERSION_UNKNOWN */
+/** Is there while a restore puts a backup in place: what stands beside it is no state yet. */
+export function restoringFolder (state: string): string { return path.join(state, 'restore.partial') }
+
+/** Locks the folder and sees that its state is whole and not newer than this program. @throws TollgateError STATE_LOCKED, STATE_UNWRITABLE, STATE_NEWER, STATE_VERSION_UNKNOWN, RESTORE_UNFINISHED */
 export function openState (folder: string): StateLock {
   const lock = lockState(folder)
   try {
+    if (existsSync(restoringFolder(folder))) throw new TollgateError('RESTORE_UNFINISHED', `a restore into ${folder} was not finished`)
     checkStateVersion(folder)
     return lock
   } catch (error) {

@@ -1,6 +1,7 @@
 // The usage log of one machine: the journal itself is the log, with one partition. Items come in the journal's order; a
 // segment may be recycled once the aggregator's own record says that all in it is counted and archived.
 import { TollgateError } from '../domain/errors.ts'
+import { copyJournal } from '../journal/copy.ts'
 import { openDisk } from '../journal/disk.ts'
 import type { Disk, DiskKind } from '../journal/disk.ts'
 import { lastSeqOf } from '../journal/frame.ts'
@@ -21,8 +22,9 @@ export interface EmbeddedUsageLogSpec {
   readonly state: SharedArrayBuffer
 }
 
-export function openEmbeddedUsageLog ({ folder, disk, state }: EmbeddedUsageLogSpec): UsageLog {
-  return new EmbeddedUsageLog(openDisk(disk), folder, new JournalState(state))
+export function openEmbeddedUsageLog (spec: EmbeddedUsageLogSpec): UsageLog & Required<Pick<UsageLog, 'copyTo'>> {
+  const log = new EmbeddedUsageLog(openDisk(spec.disk), spec.folder, new JournalState(spec.state))
+  return Object.assign(log, { copyTo: async (folder: string) => await copyJournal(spec, folder) })
 }
 
 const partition = 0

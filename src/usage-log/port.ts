@@ -108,5 +108,10 @@ export interface UsageLog {
    * have no number of their own, and count as taken when a read before the last one has handed them out.
    */
   reportProgress: (partition: number, progress: readonly UsageProgress[]) => void | Promise<void>
+  /** Where the log is files of this machine: copies what is durable to a folder, while nothing is dropped. */
+  readonly copyTo?: (folder: string) => Promise<UsageLogCopy>
   close: () => void | Promise<void>
 }
+
+/** What a copy of a log on this machine holds. */
+export interface UsageLogCopy { readonly journalId: string | undefined, readonly segments: number, readonly bytes: number }

@@ -1,9 +1,6 @@
 // An aggregator on real files, with a clock and names that a test decides.
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
-import type { TestContext } from 'node:test'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { openAggregator } from '../../src/aggregator/open.ts'
 import type { AggregatorOptions, OpenedAggregator } from '../../src/aggregator/open.ts'
@@ -14,14 +11,9 @@ import { openLogger } from '../../src/platform/logger.ts'
 import type { UsageLog } from '../../src/usage-log/port.ts'
 import { testTimeMs } from './memory-usage-log.ts'
 
-export const silent = openLogger({ level: 'silent', thread: 'test' })
+export { temporaryFolder } from './temporary-folder.ts'
 
-/** A folder of its own, gone after the test. */
-export function temporaryFolder (t: Pick<TestContext, 'after'>, name = 'aggregator'): string {
-  const folder = mkdtempSync(path.join(os.tmpdir(), `tollgate-${name}-`))
-  t.after(() => { rmSync(folder, { recursive: true, force: true }) })
-  return folder
-}
+export const silent = openLogger({ level: 'silent', thread: 'test' })
 
 let opened = 0
 

@@ -69,6 +69,27 @@ test('what comes is counted, told, and archived at the stop', async (t) => {
   assert.equal(await rig.metric('tollgate_archive_events_total'), 11)
 })
 
+test('an operator\'s work takes a turn of its own: nothing is counted, archived or dropped meanwhile, and nothing is called stuck', async (t) => {
+  const [rig, other] = [await startLoop(t, { flushIntervalMs: 20 }), await startLoop(t, { flushIntervalMs: 20 })]
+  const streams = [rig, other].map(({ log }) => log.openStream())
+  for (const stream of streams) stream.append([usageEvent()])
+  await eventually('it is archived', () => files(rig) === 1 && files(other) === 1)
+  const gate = Promise.withResolvers<undefined>()
+  const begun = Promise.withResolvers<undefined>()
+  const operated = rig.loop.operate(async () => {
+    begun.resolve(undefined)
+    await gate.promise
+    return [counted(rig), files(rig)]
+  })
+  await begun.promise
+  for (const stream of streams) stream.append([usageEvent(), usageEvent()])
+  await eventually('a loop that isn\'t held has gone on', () => counted(other) === 3 && files(other) === 2)
+  gate.resolve(undefined)
+  assert.deepEqual(await operated, [1, 1])
+  await eventually('it goes on', () => counted(rig) === 3 && files(rig) === 2)
+  assert.deepEqual(rig.loop.health(), { isReady: true, reasons: [] })
+})
+
 test('the archive is written when its time has come, and when enough is waiting', async (t) => {
   const timed = await startLoop(t, { flushIntervalMs: 30 })
   timed.log.openStream().append([usageEvent()])

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
@@ -7,7 +8,7 @@ import { isDamage, isGivenUp, openDuckDb, sqlText } from '../../../src/platform/
 import type { SqlConnection } from '../../../src/platform/duckdb.ts'
 import { temporaryFolder } from '../../helpers/aggregator-rig.ts'
 
-async function connect (t: TestContext): Promise<{ readonly connection: SqlConnection, readonly file: string }> {
+async function connect (t: TestContext): Promise<{ readonly connection: SqlConnection, readonly file: string, readonly copyTo: (target: string) => void }> {
   const file = path.join(temporaryFolder(t, 'duckdb'), 'sub', 'test.duckdb')
   const duckDb = await openDuckDb({ file, memoryBytesMax: 64 * 2 ** 20, threads: 1 })
   const connection = await duckDb.connect()
@@ -15,7 +16,7 @@ async function connect (t: TestContext): Promise<{ readonly connection: SqlConne
     connection.close()
     duckDb.close()
   })
-  return { connection, file }
+  return { connection, file, copyTo: duckDb.copyTo }
 }
 
 test('memory and threads are bounded, nothing is downloaded, and what doesn\'t fit stays beside the file', async (t) => {
@@ -55,4 +56,24 @@ test('a text is a literal, whatever is in it', async (t) => {
   const text = 'it\'s; DROP TABLE x --'
   assert.deepEqual(await connection.rows(`SELECT ${sqlText(text)} AS text`), [{ text }])
   assert.ok(existsSync(file))
+})
+
+test('a copy has everything that was committed, also what stands in the write-ahead log; the file stays locked', async (t) => {
+  const { connection, file, copyTo } = await connect(t)
+  await connection.run('CREATE TABLE numbers (number BIGINT PRIMARY KEY); CHECKPOINT')
+  await connection.run('INSERT INTO numbers SELECT * FROM range(1000)')
+  assert.ok(existsSync(`${file}.wal`))
+  const copies = [1, 2].map((index) => `${file}.copy-${index}`)
+  for (const copy of copies) copyTo(copy)
+  for (const copy of copies) {
+    const copied = await openDuckDb({ file: copy, memoryBytesMax: 64 * 2 ** 20, threads: 1 })
+    const reader = await copied.connect()
+    assert.deepEqual(await reader.rows('SELECT count(*) AS numbers FROM numbers'), [{ numbers: 1000n }])
+    reader.close()
+    copied.close()
+  }
+  // Closing any descriptor of the file in this process would have opened it to others.
+  const open = 'const { DuckDBInstance } = await import(process.argv[1]); try { (await DuckDBInstance.create(process.argv[2])).closeSync(); console.log("opened") } catch (error) { console.log(error.message) }'
+  const told = execFileSync(process.execPath, ['--input-type=module', '--eval', open, import.meta.resolve('@duckdb/node-api'), file], { encoding: 'utf8' })
+  assert.match(told, /lock/i)
 })
