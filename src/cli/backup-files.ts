@@ -25,10 +25,11 @@ const open = ['journal/[0-9]*.segment', 'gateway/registry.sqlite', 'gateway/regi
 /** Made again by the program from what a backup has. */
 export const madeAgain = ['billing/ledger.duckdb', 'billing/segments'] as const
 
-/** Names within the state folder, sorted. */
-export function filesIn (state: string, kinds: { readonly changing?: boolean, readonly finished?: boolean, readonly open?: boolean }): string[] {
+/** Names within the state folder, sorted. @param kinds.outside folders that aren't looked into */
+export function filesIn (state: string, kinds: { readonly changing?: boolean, readonly finished?: boolean, readonly open?: boolean, readonly outside?: readonly string[] }): string[] {
   const patterns = [...(kinds.changing === true ? changing : []), ...(kinds.finished === true ? finished : []), ...(kinds.open === true ? open : [])]
-  return globSync(patterns, { cwd: state }).filter((name) => statSync(path.join(state, name)).isFile()).sort()
+  const isOutside = (name: string): boolean => kinds.outside?.some((folder) => name.startsWith(`${folder}/`)) !== true
+  return globSync(patterns.filter(isOutside), { cwd: state }).filter((name) => isOutside(name) && statSync(path.join(state, name)).isFile()).sort()
 }
 
 /** Where the running program puts its copies: on the state's own disk, gone when the backup is made. */

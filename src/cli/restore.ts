@@ -10,9 +10,11 @@ import { TollgateError } from '../domain/errors.ts'
 import { parseTimeMs } from '../domain/window.ts'
 import { systemClock } from '../platform/clock.ts'
 import { syncFolder } from '../platform/durable-file.ts'
+import { stateFiles } from '../platform/state-files.ts'
 import { lockNames, lockState } from '../platform/state-lock.ts'
 import type { StateLock } from '../platform/state-lock.ts'
 import { restoringFolder } from '../platform/state-version.ts'
+import { passOverNumbers } from '../registry/refusal-log.ts'
 import { configOption, jsonOption } from './arguments.ts'
 import { backupStateFolder, readManifest } from './backup-manifest.ts'
 import type { BackupManifest, BackupPart } from './backup-manifest.ts'
@@ -39,15 +41,17 @@ The program whose state it was must not run any more: two that go on from one ba
   return exitCodes.ok
 })
 
+interface Backup { readonly folder: string, readonly manifest: BackupManifest, readonly redis: Config['redis'] }
+
 /** All parts are whole on the disk before the first of them has its place. */
-async function restore ({ state, kafka }: Config, { folder, manifest }: { readonly folder: string, readonly manifest: BackupManifest }, context: CommandContext): Promise<void> {
+async function restore ({ state, kafka, redis }: Config, { folder, manifest }: Omit<Backup, 'redis'>, context: CommandContext): Promise<void> {
   const isOfRoles = manifest.parts.some((part) => part.folder !== '.')
   if (isOfRoles !== (kafka !== undefined)) throw new TollgateError('ARGUMENT_INVALID', `this backup is of ${isOfRoles ? 'roles of a cluster' : 'one machine'}, and the configuration is of ${isOfRoles ? 'one machine' : 'a cluster'}`)
   const targets: Target[] = []
   try {
     try {
       for (const part of manifest.parts) targets.push(openTarget(path.join(state, part.folder), part))
-      for (const target of targets) await bring(target, { folder, manifest }, context)
+      for (const target of targets) await bring(target, { folder, manifest, redis }, context)
     } catch (error) {
       for (const target of targets) rmSync(restoringFolder(target.state), { recursive: true, force: true })
       throw error
@@ -82,7 +86,7 @@ function openTarget (state: string, part: BackupPart): Target {
 }
 
 /** @throws TollgateError BACKUP_DAMAGED */
-async function bring ({ state, part }: Target, { folder, manifest }: { readonly folder: string, readonly manifest: BackupManifest }, { io }: CommandContext): Promise<void> {
+async function bring ({ state, part }: Target, { folder, manifest, redis }: Backup, { io }: CommandContext): Promise<void> {
   const restoring = restoringFolder(state)
   const prefix = part.folder === '.' ? '' : `${part.folder}/`
   const own = manifest.files.filter(({ path: name }) => name.startsWith(prefix))
@@ -92,6 +96,9 @@ async function bring ({ state, part }: Target, { folder, manifest }: { readonly 
     return found.bytes !== own[index]?.bytes || found.sha256 !== own[index]?.sha256 ? [`${source} is not what was backed up`] : []
   })
   if (wrong.length > 0) throw new TollgateError('BACKUP_DAMAGED', `${wrong.slice(0, 5).join('; ')}${wrong.length > 5 ? `; and ${wrong.length - 5} more` : ''}`)
+  // In Redis the numbers are its own.
+  const { refusals } = stateFiles(restoring)
+  if (redis === undefined && existsSync(refusals)) passOverNumbers(refusals)
   // Where requests are both answered and counted. In a cluster the topics know what a restored store lacks.
   if (part.folder === '.') noteRestore(aggregatorFolders(restoring).restoresFile, { gatewayId: part.gatewayId ?? '(unknown)', backupAtMs: parseTimeMs(manifest.madeAt) ?? 0, restoredAtMs: systemClock.nowMs() })
 }

@@ -55,6 +55,18 @@ export function openRefusalLog (file: string): RefusalLog {
   }
 }
 
+/** Numbers that are passed over, so that who comes after a time of which nothing is known gives none of its numbers away again. */
+const numbersPassedOver = 100_000
+
+/** For a registry that was put back from a copy: a token that was signed since may still be out there. */
+export function passOverNumbers (file: string): void {
+  const log = openRefusalLog(file)
+  try {
+    const { memberIdMax, apiKeyIdMax } = log.facts()
+    log.append([{ kind: 'issued', memberId: memberIdMax + numbersPassedOver }, { kind: 'issued', apiKeyId: apiKeyIdMax + numbersPassedOver }])
+  } finally { log.close() }
+}
+
 interface MutableFacts {
   readonly revokedAtMs: Map<number, number>
   readonly rotations: Map<number, readonly Rotation[]>

@@ -73,8 +73,7 @@ async function fill (state: string, folder: string, copies: BackupParts['copies'
     mkdirSync(path.join(folder, path.dirname(name)), { recursive: true, mode: 0o700 })
     copyFileSync(path.join(state, name), path.join(folder, name))
   }
-  const others = filesIn(state, { finished: true }).filter((name) => !covered.some((within) => name.startsWith(`${within}/`)))
-  for (const name of others) listed.push({ path: name, bytes: statSync(path.join(state, name)).size })
+  for (const name of filesIn(state, { finished: true, outside: covered })) listed.push({ path: name, bytes: statSync(path.join(state, name)).size })
   writeFileSync(path.join(folder, listName), listed.map((file) => `${JSON.stringify(file)}\n`).join(''))
   return facts
 }
