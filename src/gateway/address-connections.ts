@@ -11,31 +11,36 @@ const addressesMax = 65_536
 
 export class AddressConnections {
   #openedSince = new Map<string, number>()
+  /** Before the count that is under way: it tells of them, once it is there. */
+  #openedBefore: ReadonlyMap<string, number> = new Map()
   #crowded: ReadonlySet<string> = new Set()
 
   /** A connection from `address` opens, which may have `connectionsMax`. @returns false: it is one too many */
   open (address: string, connectionsMax: number): boolean {
     const block = addressBlock(address)
     if (this.#crowded.has(block)) return false
-    const opened = this.#openedSince.get(block)
-    if (opened === undefined && this.#openedSince.size >= addressesMax) return true
-    if ((opened ?? 0) >= connectionsMax) return false
-    this.#openedSince.set(block, (opened ?? 0) + 1)
+    const opened = this.#openedSince.get(block) ?? 0
+    if (opened === 0 && this.#openedSince.size >= addressesMax) return true
+    if (opened + (this.#openedBefore.get(block) ?? 0) >= connectionsMax) return false
+    this.#openedSince.set(block, opened + 1)
     return true
   }
 
   /** Nobody can have too many. */
   reset (): void {
     this.#openedSince.clear()
+    this.#openedBefore = new Map()
     this.#crowded = new Set()
   }
 
   /** Takes over who is connected to `port` now. */
   async count (port: number, connectionsMax: number): Promise<void> {
+    this.#openedBefore = this.#openedSince
     this.#openedSince = new Map()
     const tables = await Promise.all(tableFiles.map((file) => readTable(file)))
     const counts = new Map<string, number>()
     for (const table of tables) countConnections(table, port, counts)
+    this.#openedBefore = new Map()
     this.#crowded = new Set([...counts].filter(([, count]) => count >= connectionsMax).map(([block]) => block))
   }
 }

@@ -33,6 +33,15 @@ test('between two counts an address opens as many as it may have, others are fre
   assert.ok(connections.open('192.0.2.7', 3))
 })
 
+test('while the kernel is asked, what was opened before still counts', async () => {
+  const connections = new AddressConnections()
+  assert.deepEqual([connections.open('192.0.2.7', 3), connections.open('192.0.2.7', 3)], [true, true])
+  const counted = connections.count(1, 3)
+  assert.deepEqual([1, 2].map(() => connections.open('192.0.2.7', 3)), [true, false])
+  await counted
+  assert.deepEqual([1, 2, 3].map(() => connections.open('192.0.2.7', 3)), [true, true, false])
+})
+
 test('whoever has too many gets no more until the next count says that some are gone', async (t) => {
   const server = createServer()
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
