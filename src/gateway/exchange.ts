@@ -52,7 +52,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   constructor (services: Services, response: HttpResponse, connection: HttpResponse | undefined) {
     this.#services = services
     this.#response = response
-    this.#reply = new Reply(response, this.facts, connection === undefined ? undefined : (give, isTaken) => { services.lastAnswers.give(connection, give, isTaken) })
+    this.#reply = new Reply(response, this.facts, connection === undefined ? undefined : (give, rest) => { services.lastAnswers.give(connection, give, rest) })
     response.onAborted(() => { this.#onClientGone() })
   }
 

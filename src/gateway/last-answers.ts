@@ -8,8 +8,11 @@ import type { HttpResponse } from 'uWebSockets.js'
 import { every } from '../platform/clock.ts'
 import type { Timer } from '../platform/clock.ts'
 
-/** How long a client may take to let the kernel have the rest: as long as the server gives it for any answer. */
-const drainMs = 10_000
+/** What the kernel may not have of an answer that was given. Nobody is told whether a few last bytes were written or kept. */
+export type Rest = 'none' | 'unlikely' | 'likely'
+
+/** How long a client may take to let the kernel have the rest; at most as long as the server gives it for any answer. */
+const drainMs: Readonly<Record<Rest, number>> = { none: 0, unlikely: 1_000, likely: 10_000 }
 const drainPeriodMs = 250
 /** Connections that are drained at a time; of one more, the oldest is cut. */
 const drainingMax = 1_000
@@ -30,15 +33,15 @@ export class LastAnswers {
   /**
    * @param connection the second handle of the connection
    * @param give gives the rest of the answer to the server; false: it hasn't taken all of it, and will be asked again
-   * @param isTaken the kernel has what was given
    */
-  give (connection: HttpResponse, give: () => boolean, isTaken: () => boolean): void {
+  give (connection: HttpResponse, give: () => boolean, rest: () => Rest): void {
     const { connections } = this.#counters
     if (!give()) return
     // The server has closed it, and the handle points to nothing.
     if (this.#counters.connections < connections) return
-    if (isTaken()) connection.close()
-    else this.#drain(connection)
+    const left = rest()
+    if (left === 'none') connection.close()
+    else this.#drain(connection, drainMs[left])
   }
 
   /** Looks no more; what is left is closed with its port. */
@@ -47,8 +50,8 @@ export class LastAnswers {
     this.#timer = undefined
   }
 
-  #drain (connection: HttpResponse): void {
-    const item: Draining = { connection, periodsLeft: Math.ceil(drainMs / drainPeriodMs) }
+  #drain (connection: HttpResponse, forMs: number): void {
+    const item: Draining = { connection, periodsLeft: Math.ceil(forMs / drainPeriodMs) }
     for (const oldest of this.#draining) {
       if (this.#draining.size < drainingMax) break
       oldest.connection.close()

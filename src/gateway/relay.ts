@@ -3,6 +3,7 @@
 // the body, without one it is what came in the last turn of the loop and the chunk that ends the encoding.
 import type { HttpResponse } from 'uWebSockets.js'
 import type { Batch, Deferred } from './batch.ts'
+import type { Rest } from './last-answers.ts'
 
 /** Chunked bodies are written in pieces of this size: what the socket can't take at once, the server buffers. */
 const pieceBytes = 16 * 1024
@@ -25,9 +26,8 @@ export interface RelayEnds {
 /**
  * Gives the rest of an answer that ends its connection; see last-answers.ts.
  * @param give false: the server hasn't taken all
- * @param isTaken the kernel has all
  */
-export type GiveLast = (give: () => boolean, isTaken: () => boolean) => void
+export type GiveLast = (give: () => boolean, rest: () => Rest) => void
 
 export interface RelayOptions {
   readonly batch: Batch
@@ -151,7 +151,7 @@ export class Relay implements Deferred {
     else this.#flushLast(this.#giveLast)
   }
 
-  /** The last byte goes by itself: it shows whether the kernel has taken what came before. */
+  /** The last byte goes by itself: it shows whether the kernel has taken what came before, but not its own fate. */
   #flushLast (giveLast: GiveLast): void {
     this.#lastByte ??= this.#takeLastByte()
     if (this.#queue.length > 0) this.#response.cork(this.#write)
@@ -159,7 +159,7 @@ export class Relay implements Deferred {
     giveLast(() => {
       this.#response.cork(() => { this.#writeLast() })
       return this.#isOver
-    }, () => !this.#hasBlocked)
+    }, () => this.#hasBlocked ? 'likely' : 'unlikely')
   }
 
   #takeLastByte (): Buffer {

@@ -103,7 +103,7 @@ export class Reply {
       return true
     }
     // The server closes the connection by itself, unless the client doesn't take what has a body: the others are short, and never waited for.
-    if (isLast && this.#giveLast !== undefined) this.#giveLast(give, () => this.#isBodyless)
+    if (isLast && this.#giveLast !== undefined) this.#giveLast(give, () => this.#isBodyless ? 'none' : 'likely')
     else give()
     return true
   }

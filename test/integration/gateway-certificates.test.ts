@@ -148,6 +148,24 @@ for (const isMutual of [false, true]) {
   })
 }
 
+for (const isMutual of [false, true]) {
+  test(`the answer to a chunked request is the last one${isMutual ? ', where clients show a certificate' : ''}`, async (t) => {
+    const clientCa = openAuthority(t, 'authority of clients')
+    const own = clientCa.issue('client')
+    const served = await serve(t, isMutual ? { clientCa } : {})
+    const targets = ['/open/echo', '/open/chunked']
+    for (const target of targets) {
+      const client = new Client(served, { cert: readFileSync(own.certificateFile), key: readFileSync(own.keyFile) })
+      await client.ask(`POST ${target}`, { 'Transfer-Encoding': 'chunked' }, '5\r\nabcde\r\n0\r\n\r\n')
+      assert.match(client.text.split('\r\n\r\n')[0] ?? '', /\r\nConnection: close\b/)
+      client.socket.write(requestText('GET /open/after'))
+      await client.closed()
+    }
+    await eventually('no connection is left', async () => await connectionsOf(served.rig) === 0)
+    assert.deepEqual(served.rig.upstream.seen.map(({ url }) => url), targets)
+  })
+}
+
 test('clients must show a certificate of the authority: without one, or with another\'s, there is no connection', async (t) => {
   const [clientCa, otherCa] = [openAuthority(t, 'authority of clients'), openAuthority(t, 'another authority')]
   const [own, foreign] = [clientCa.issue('client'), otherCa.issue('client')]

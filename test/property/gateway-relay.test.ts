@@ -25,7 +25,7 @@ const mutants: Readonly<Record<string, readonly [from: string, to: string] | rea
   'released without an end': ['this.#response.end()', ''],
   'the last byte among the rest': ['this.#lastByte ??= this.#takeLastByte()', ''],
   'the connection ended in the handler': ['if (this.#giveLast === undefined) this.#useRoom()', 'if (this.#queue.length >= 0) this.#useRoom()'],
-  'a client that once took nothing taken for one that took all': ['() => !this.#hasBlocked)', '() => this.#isOver)'],
+  'a client that once took nothing taken for one that took all': ["() => this.#hasBlocked ? 'likely' : 'unlikely'", "() => this.#isOver ? 'unlikely' : 'likely'"],
   'the order to close in the body': ['this.#response.end()', 'this.#response.end(undefined, true)']
 }
 
