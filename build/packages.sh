@@ -26,3 +26,5 @@ cluster_packages=(redis-server:redis-server openssl:openssl setpriv:util-linux j
 elastic_packages=(rsyslogd:rsyslog '/usr/lib/*/rsyslog/imkafka.so:rsyslog-kafka' '/usr/lib/*/rsyslog/omelasticsearch.so:rsyslog-elasticsearch' unzip:unzip)
 # What looks at the one file and runs it for another architecture.
 file_packages=(readelf:binutils systemd-analyze:systemd qemu-aarch64-static:qemu-user-static mmdebstrap:mmdebstrap systemd-nspawn:systemd-container)
+# What runs the playbooks, and makes machines for them.
+deploy_packages=(ansible-playbook:ansible-core ssh:openssh-client mkfs.ext4:e2fsprogs mmdebstrap:mmdebstrap systemd-nspawn:systemd-container)

@@ -25,6 +25,7 @@ const longForms: readonly Group[] = [
   { name: 'fuzz', pattern: 'test/edge/*-fuzz.test.ts', testsMin: 5, concurrency: 1, fileTimeoutMs: 24 * hour },
   { name: 'edge', pattern: 'test/edge/load.test.ts', testsMin: 4, concurrency: 1, fileTimeoutMs: hour },
   { name: 'soak', pattern: 'test/crash/cluster.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 48 * hour },
+  { name: 'cluster', pattern: 'test/hosts/cluster.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 3 * hour },
   { name: 'arm64', pattern: 'test/file/arm64.test.ts', testsMin: 4, concurrency: 1, fileTimeoutMs: hour }
 ]
 
@@ -40,7 +41,8 @@ const groups: readonly Group[] = [
   { name: 'crash', pattern: 'test/crash/**/*.test.ts', testsMin: 2, concurrency: 1, fileTimeoutMs: 30 * minute },
   { name: 'monitoring', pattern: 'test/monitoring/**/*.test.ts', testsMin: 17, concurrency: 1, fileTimeoutMs: 7 * minute },
   { name: 'e2e', pattern: 'test/e2e/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 5 * minute },
-  { name: 'file', pattern: 'test/file/**/*.test.ts', testsMin: 17, concurrency: 1, fileTimeoutMs: 15 * minute }
+  { name: 'file', pattern: 'test/file/**/*.test.ts', testsMin: 17, concurrency: 1, fileTimeoutMs: 15 * minute },
+  { name: 'hosts', pattern: 'test/hosts/lint.test.ts', testsMin: 3, concurrency: 1, fileTimeoutMs: 10 * minute }
 ]
 
 const root = path.resolve(import.meta.dirname, '..')

@@ -1,0 +1,126 @@
+// Four machines from nothing, by the playbooks a person runs: deployed, loaded, billed to the unit, proven; run again without a
+// change; upgraded under load; and a version that doesn't work, from which each machine comes back by itself.
+import assert from 'node:assert/strict'
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
+import net from 'node:net'
+import path from 'node:path'
+import process from 'node:process'
+import { test } from 'node:test'
+import { bootHosts } from '../helpers/deploy-hosts.ts'
+import type { DeployHost } from '../helpers/deploy-hosts.ts'
+import { describeCluster, otherVersion, recap, upstreamPort } from '../helpers/deployed-cluster.ts'
+import type { AnsibleResult } from '../services/ansible/run.ts'
+import { builtFolder, ownTarget } from '../helpers/packed-file.ts'
+
+const upstream = `
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        body = b'{"ok":true}'
+        self.send_response(200)
+        self.send_header('content-type', 'application/json')
+        self.send_header('content-length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(('0.0.0.0', ${upstreamPort}), Handler).serve_forever()
+`
+
+function assertDone (result: AnsibleResult, what: string): void {
+  assert.equal(result.code, 0, `${what}:\n${result.output.split('\n').filter((line) => /fatal|FAILED|ERROR/.test(line)).join('\n').slice(0, 4_000)}\n${result.output.slice(-1_500)}`)
+}
+
+/** @returns whether somebody answers within two seconds */
+function answers (address: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect({ host: address, port, timeout: 2_000 })
+    const end = (isThere: boolean): void => { socket.destroy(); resolve(isThere) }
+    socket.once('connect', () => { end(true) }).once('timeout', () => { end(false) }).once('error', () => { end(false) })
+  })
+}
+
+test('four machines from nothing', async (t) => {
+  assert.equal(process.getuid?.(), 0, 'only root can make test hosts')
+  const files = builtFolder([ownTarget])
+  const made = await bootHosts(t, ['pi1', 'pi2', 'pi3', 'pi4'])
+  const [pi1, pi2, , pi4] = made.hosts as readonly [DeployHost, DeployHost, DeployHost, DeployHost]
+  const cluster = describeCluster(made, files)
+  writeFileSync(path.join(pi4.system, 'usr/local/lib/upstream.py'), upstream)
+  pi4.run('systemd-run -q --unit=upstream python3 /usr/local/lib/upstream.py')
+
+  await t.test('what site.yml would do on fresh machines can be looked at', async () => {
+    const result = await cluster.playbook('site.yml', ['--check', '--diff'])
+    assertDone(result, '--check --diff')
+    assert.match(result.output, /memory, MB +system +kafka/, 'the budget is printed')
+    assert.equal(pi1.run('ls /etc/tollgate /data/kafka 2>/dev/null || true'), '', 'nothing was touched')
+  })
+
+  await t.test('site.yml makes the cluster', async () => {
+    assert.ok(await answers(pi4.address, upstreamPort), 'the API is open to all before')
+    assertDone(await cluster.playbook('site.yml'), 'site.yml')
+    assert.ok(!await answers(pi4.address, upstreamPort), 'the API answers to gateways alone')
+    assert.ok(!await answers(pi1.address, 9093), 'no stranger comes to Kafka\'s controllers')
+    assert.ok(!await answers(pi1.address, 6379), 'nor to Redis')
+  })
+
+  await t.test('each key pays for what it was answered', async () => {
+    const { isExact, keys, text } = await cluster.load(60, 20)
+    assert.ok(isExact, text)
+    assert.ok(keys.length >= 4 && keys.every(({ answered, unanswered, refused, billed }) => answered >= 100 && unanswered === 0 && refused === 0 && billed.every((count) => count === answered)), text)
+    const proof = await cluster.playbook('playbooks/verify.yml')
+    assertDone(proof, 'verify.yml')
+    assert.equal(proof.output.match(/verify ok: answered = journaled = archived = counted/g)?.length, 2, 'both billing servers prove it')
+  })
+
+  await t.test('a second run changes nothing, by the current Ansible too', async () => {
+    for (const isCurrent of [false, true]) {
+      const result = await cluster.playbook('site.yml', isCurrent ? ['--check', '--diff'] : [], { isCurrent })
+      assertDone(result, 'the second run')
+      const { changed, failed, ok = 0 } = recap(result.output)
+      assert.deepEqual({ changed, failed }, { changed: 0, failed: 0 }, result.output.split('\n').filter((line) => line.startsWith('changed')).join('\n'))
+      assert.ok(ok > 200, 'it looked at everything')
+    }
+  })
+
+  await t.test('an upgrade under load costs nobody a unit', async () => {
+    cluster.set({ tollgate_folder: otherVersion(files, path.join(made.folder, 'next'), (file) => { appendFileSync(file, '\0') }) })
+    const before = pi1.run('readlink -e /usr/local/bin/tollgate')
+    const underWay = cluster.load(20, 90)
+    const upgrade = await cluster.playbook('playbooks/upgrade.yml')
+    const { isExact, keys, text } = await underWay
+    assertDone(upgrade, 'upgrade.yml')
+    assert.notEqual(pi1.run('readlink -e /usr/local/bin/tollgate'), before)
+    for (const host of made.hosts) assert.equal(host.run('readlink /usr/local/lib/tollgate/previous').trim(), path.dirname(before.trim()), 'the version before is kept')
+    assert.ok(isExact, text)
+    assert.ok(keys.every(({ answered }) => answered >= 300), text)
+    t.diagnostic(`note: upgrade: ${keys.reduce((sum, key) => sum + key.answered, 0)} answers, ${keys.reduce((sum, key) => sum + key.unanswered, 0)} requests without one`)
+    assertDone(await cluster.playbook('playbooks/verify.yml'), 'verify.yml')
+  })
+
+  await t.test('a version that doesn\'t run leaves every machine as it was', async () => {
+    const running = pi1.run('readlink -e /usr/local/bin/tollgate').trim()
+    const broken = otherVersion(files, path.join(made.folder, 'broken'), (file) => { writeFileSync(file, `#!/bin/sh\n[ "$1" = config ] && exec ${running} "$@"\nexit 1\n`) })
+    cluster.set({ tollgate_folder: broken })
+    const result = await cluster.playbook('playbooks/upgrade.yml', ['-e', 'tollgate_ready_timeout_s=30'])
+    assert.notEqual(result.code, 0)
+    assert.match(result.output, /pi1 runs .* again, and is ready/)
+    for (const host of [pi1, pi2]) assert.equal(host.run('readlink -e /usr/local/bin/tollgate').trim(), running)
+    const { isExact, text } = await cluster.load(20, 5)
+    assert.ok(isExact, text)
+  })
+
+  await t.test('no password was printed, and none lies open', () => {
+    const secrets = Object.values(cluster.secrets()).filter((value) => value.length >= 40)
+    assert.ok(secrets.length >= 15)
+    const printed = cluster.printed() + readFileSync(cluster.inventoryFile, 'utf8')
+    assert.deepEqual(secrets.filter((secret) => printed.includes(secret)), [])
+    for (const host of made.hosts) {
+      const open = host.run('find /etc /opt /usr/local /data -type f -perm /o+r -size -64k -print0 2>/dev/null | xargs -0 cat 2>/dev/null | tr -d "\\000"')
+      assert.deepEqual(secrets.filter((secret) => open.includes(secret)), [], `${host.name}: readable by everybody`)
+      const log = host.run('journalctl --no-pager -o cat')
+      assert.deepEqual(secrets.filter((secret) => log.includes(secret)), [], `${host.name}: in the journal`)
+    }
+  })
+})
