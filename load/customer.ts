@@ -36,8 +36,8 @@ export async function makeCustomer (deployed: Deployed, keyCount: number): Promi
         const answer = await request(`${billingUrl}/api/usage/v1/members/${memberId}?from=${day(startMs - dayMs)}&to=${day(Date.now())}&by=key`, { headers: { authorization: `Bearer ${token}` }, headersTimeout: 30_000 })
         const text = await answer.body.text()
         if (answer.statusCode !== 200) throw new Error(`${billingUrl}: ${answer.statusCode} ${text}`)
-        const { result } = JSON.parse(text) as { readonly result: { readonly lines: readonly { readonly apiKeyId: number, readonly count: number }[] } }
-        return new Map(result.lines.map(({ apiKeyId, count }) => [apiKeyId, count]))
+        const { lines } = JSON.parse(text) as { readonly lines: readonly { readonly apiKeyId: number, readonly count: number }[] }
+        return new Map(lines.map(({ apiKeyId, count }) => [apiKeyId, count]))
       }
     }
   } finally {

@@ -1,5 +1,5 @@
 // Load on a deployed cluster, and the proof: each key's whole answers, as the client counted them, are what every billing
-// server charges for. A request whose answer was cut may have been billed or not; without one the two numbers are equal.
+// server charges for. A request whose answer was cut may have been billed or not; where none was, the two numbers are equal.
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -14,7 +14,7 @@ const exitCodes = { exact: 0, wrong: 1, usage: 2 } as const
 
 interface Asked { readonly inventory: string, readonly ratePerS: number, readonly seconds: number, readonly keys: number, readonly gateways: readonly string[] | undefined, readonly path: string | undefined, readonly isJson: boolean }
 
-export interface KeyResult { readonly apiKeyId: number, readonly answered: number, readonly unanswered: number, readonly refused: number, readonly billed: readonly (number | string)[], readonly isExact: boolean }
+export interface KeyResult { readonly apiKeyId: number, readonly answered: number, readonly unanswered: number, readonly unconnected: number, readonly refused: number, readonly billed: readonly (number | string)[], readonly isExact: boolean }
 
 function readArguments (argv: readonly string[]): Asked | string {
   let values
@@ -58,6 +58,7 @@ async function compare (deployed: Deployed, customer: Customer, outcomes: Readon
         apiKeyId,
         answered: outcome.billable,
         unanswered: outcome.unanswered,
+        unconnected: outcome.unconnected,
         refused: all - outcome.billable,
         billed,
         isExact: billed.length > 0 && new Set(billed).size === 1 && billed.every((count) => typeof count === 'number' && count >= outcome.billable && count <= outcome.billable + outcome.unanswered)
@@ -69,8 +70,8 @@ async function compare (deployed: Deployed, customer: Customer, outcomes: Readon
 }
 
 function print (deployed: Deployed, results: readonly KeyResult[], isExact: boolean): void {
-  const header = ['key', 'answered', 'unanswered', 'refused', ...deployed.billingUrls.map((_, index) => `billed ${index + 1}`), '']
-  const rows = results.map((result) => [String(result.apiKeyId), String(result.answered), String(result.unanswered), String(result.refused), ...result.billed.map(String), result.isExact ? 'exact' : 'WRONG'])
+  const header = ['key', 'answered', 'unanswered', 'unconnected', 'refused', ...deployed.billingUrls.map((_, index) => `billed ${index + 1}`), '']
+  const rows = results.map((result) => [String(result.apiKeyId), String(result.answered), String(result.unanswered), String(result.unconnected), String(result.refused), ...result.billed.map(String), result.isExact ? 'exact' : 'WRONG'])
   const widths = header.map((name, column) => Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)))
   for (const row of [header, ...rows]) process.stdout.write(`${row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  ')}\n`)
   const sum = (of: (result: KeyResult) => number): number => results.reduce((total, result) => total + of(result), 0)

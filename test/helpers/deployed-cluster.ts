@@ -15,7 +15,7 @@ export const upstreamPort = 3000
 export interface LoadResult {
   readonly code: number | null
   readonly isExact: boolean
-  readonly keys: readonly { readonly apiKeyId: number, readonly answered: number, readonly unanswered: number, readonly refused: number, readonly billed: readonly (number | string)[], readonly isExact: boolean }[]
+  readonly keys: readonly { readonly apiKeyId: number, readonly answered: number, readonly unanswered: number, readonly unconnected: number, readonly refused: number, readonly billed: readonly (number | string)[], readonly isExact: boolean }[]
   readonly text: string
 }
 
