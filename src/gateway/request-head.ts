@@ -38,6 +38,7 @@ export class RequestHead {
   readonly headers: string[] = []
   #verdict: HeadVerdict = 'good'
   #connection = ''
+  #keys = 0
   readonly #visit = (name: string, value: string): void => { this.#take(name, value) }
 
   /** Reads `request` and says whether it may be answered as it stands. */
@@ -62,7 +63,7 @@ export class RequestHead {
     this.forwarded = this.traceId = this.traceparent = this.tracestate = this.upgrade = this.preflightMethod = this.#connection = ''
     this.contentLength = -1
     this.isChunked = false
-    this.headers.length = this.headerCount = 0
+    this.headers.length = this.headerCount = this.#keys = 0
     this.#verdict = 'good'
   }
 
@@ -76,7 +77,8 @@ export class RequestHead {
       case 'forward': this.headers.push(name, text); return
       case 'drop': return
       case 'host': this.host = text; return
-      case 'apiKey': this.apiKey = this.apiKey === '' ? text : this.apiKey + ',' + text; return
+      // Two are no key, an empty one included: another server might take the other.
+      case 'apiKey': this.apiKey = this.#keys++ === 0 ? text : this.apiKey + ',' + text; return
       case 'userAgent': this.userAgent = text; this.headers.push(name, text); return
       case 'origin': this.origin = text; this.headers.push(name, text); return
       case 'preflightMethod': this.preflightMethod = text; this.headers.push(name, text); return

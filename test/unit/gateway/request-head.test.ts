@@ -34,6 +34,11 @@ test('what the gateway decides by, and what goes on', () => {
   assert.deepEqual(head.headers, ['user-agent', 'ua', 'accept', '*/*', 'x-own', '1'])
 })
 
+test('two keys are no key, an empty one included', () => {
+  assert.equal(read(withHeader('x-api-key', 'k')).head.apiKey, 'k')
+  for (const keys of [['k', 'k'], ['', 'k'], ['k', ''], ['', 'k', '']]) assert.match(read(withHeader('x-api-key', ...keys)).head.apiKey, /,/, keys.join('|'))
+})
+
 test('the length of a head is that of its lines, and headers are counted', () => {
   const { head } = read({ method: 'GET', path: '/a', query: 'b', headers: [['host', 'h'], ['x-a', '1'], ['keep-alive', 'x'], ['x-umlaut', '\u00e4']] })
   assert.equal(head.bytes, Buffer.byteLength('GET /a?b HTTP/1.1\r\nhost: h\r\nx-a: 1\r\nkeep-alive: x\r\nx-umlaut: \u00e4\r\n'))
