@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
-import { buildFile, builtFolder, ownTarget, packedFile } from '../helpers/packed-file.ts'
+import { buildFile, builtFolder, copyCheckout, ownTarget, packedFile } from '../helpers/packed-file.ts'
 import type { Target } from '../helpers/packed-file.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
@@ -75,18 +75,8 @@ test('it says what it is, and takes no orders from NODE_OPTIONS', () => {
 })
 
 test('a second build in another folder gives the same bytes', (t) => {
-  mkdirSync(path.join(root, '.tollgate'), { recursive: true })
-  const other = mkdtempSync(path.join(root, '.tollgate/build-'))
-  t.after(() => { rmSync(other, { recursive: true, force: true }) })
-  const checkout = path.join(other, 'checkout')
-  run('git', ['clone', '--quiet', '--shared', root, checkout])
-  const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '')
-  for (const file of lines(run('git', ['-C', root, 'ls-files', '-co', '--exclude-standard']))) {
-    if (existsSync(path.join(root, file))) cpSync(path.join(root, file), path.join(checkout, file))
-    else rmSync(path.join(checkout, file), { force: true })
-  }
-  // Hard links: the packages alone, nothing that an earlier build has kept.
-  run('cp', ['-al', path.join(root, 'node_modules'), path.join(checkout, 'node_modules')])
+  const { folder: other, checkout } = copyCheckout(t)
+  // Nothing that an earlier build has kept.
   rmSync(path.join(checkout, 'node_modules/.cache'), { recursive: true, force: true })
   const built = path.join(other, 'built')
   buildFile(checkout, built, [ownTarget])

@@ -1,9 +1,10 @@
 // The one file, built as a release is, once for what the sources are now: tests that need it ask here.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
+import type { TestContext } from 'node:test'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const cache = path.join(root, 'node_modules/.cache/tollgate-build')
@@ -25,6 +26,21 @@ function stamp (): string {
 /** Builds from `checkout` into `output`. */
 export function buildFile (checkout: string, output: string, targets: readonly Target[]): void {
   execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(checkout, 'build/file/main.ts'), targets.join(','), output], { cwd: checkout, stdio: ['ignore', 'ignore', 'inherit'] })
+}
+
+/** The checkout as it is, in another folder below this one, with the packages as hard links. Gone after the test. */
+export function copyCheckout (t: TestContext): { readonly folder: string, readonly checkout: string } {
+  mkdirSync(path.join(root, '.tollgate'), { recursive: true })
+  const folder = mkdtempSync(path.join(root, '.tollgate/build-'))
+  t.after(() => { rmSync(folder, { recursive: true, force: true }) })
+  const checkout = path.join(folder, 'checkout')
+  execFileSync('git', ['clone', '--quiet', '--shared', root, checkout])
+  for (const file of execFileSync('git', ['-C', root, 'ls-files', '-co', '--exclude-standard'], { encoding: 'utf8' }).split('\n').filter((line) => line !== '')) {
+    if (existsSync(path.join(root, file))) cpSync(path.join(root, file), path.join(checkout, file))
+    else rmSync(path.join(checkout, file), { force: true })
+  }
+  execFileSync('cp', ['-al', path.join(root, 'node_modules'), path.join(checkout, 'node_modules')])
+  return { folder, checkout }
 }
 
 /** A folder with the file of each target, its bill of materials, licences and SHA256SUMS. */

@@ -2,7 +2,8 @@
 // others. Its requests end in bills; and two readers that share nothing with the program, kcat and kafkajs, find the same sums
 // in the topic of events and in the topic of hourly counts.
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { after, test } from 'node:test'
 import { openKafka } from '../../src/kafka/client.ts'
 import { temporaryFolder } from '../helpers/aggregator-rig.ts'
@@ -116,6 +117,28 @@ async function reloadEach (nodes: readonly ClusterNode[]): Promise<void> {
   }
 }
 
+interface Backup { readonly parts: readonly { readonly folder: string, readonly isRunning: boolean, readonly counts?: readonly { readonly partition: number }[] }[] }
+
+/** Each role is backed up while it runs, goes on, stops, loses its state, and gets the old one back. */
+async function restoreEach (nodes: readonly ClusterNode[], goOn: () => Promise<void>): Promise<void> {
+  const backups = nodes.map((node) => path.join(node.folder, 'backup'))
+  for (const [index, node] of nodes.entries()) {
+    const { parts } = await json<Backup>(node, ['backup', backups[index] ?? ''])
+    assert.deepEqual(parts.map(({ folder, isRunning, counts = [] }) => [folder, isRunning, counts.length]), [[`role-${node.role}`, true, node.role === 'aggregator' ? partitions : 0]])
+  }
+  await goOn()
+  for (const node of nodes) assert.equal(await node.stop(), 0)
+  for (const [index, node] of nodes.entries()) {
+    rmSync(node.state, { recursive: true })
+    const restored = await json<Backup & { readonly files: number }>(node, ['restore', backups[index] ?? ''])
+    assert.ok(restored.files > 0)
+  }
+  await Promise.all(nodes.map((node) => node.start({ isReadyAwaited: false })))
+  for (const node of nodes) await node.ready(90_000)
+}
+
+function add (to: Map<number, number>, more: ReadonlyMap<number, number>): void { for (const [key, count] of more) to.set(key, (to.get(key) ?? 0) + count) }
+
 test('with its own rights each role does its work, and kcat and kafkajs read the sums of the bill', async (t) => {
   const made = await makeCluster({ folder: temporaryFolder(t, 'roles'), kafka, redis: undefined, gateways: 1, aggregators: 1, billings: 1, partitions, upstreamUrl: upstream.url, hasKafkaUsers: true })
   t.after(() => made.killAll())
@@ -127,6 +150,18 @@ test('with its own rights each role does its work, and kcat and kafkajs read the
   await eventually('everything is billed', async () => { assert.deepEqual(sorted(await billed(billing, keys)), sorted(answered)); return true }, { withinMs: 60_000, everyMs: 250 })
   const verify = await billing.command(['verify', '--wait', '60'])
   assert.equal(verify.code, 0, `${verify.stdout}${verify.stderr}`)
+
+  const askAndBill = async (): Promise<void> => {
+    add(answered, await request(gateway, keys))
+    await eventually('everything is billed again', async () => { assert.deepEqual(sorted(await billed(billing, keys)), sorted(answered)); return true }, { withinMs: 60_000, everyMs: 250 })
+  }
+  await restoreEach(made.nodes, askAndBill)
+  await askAndBill()
+  // What the only aggregator had archived since its backup went with its disk: that is said, the bills are right.
+  const { rows } = JSON.parse((await billing.command(['verify', '--wait', '60', '--json'])).stdout) as { readonly rows: readonly { readonly gatewayId: string, readonly hour: string, readonly status: string, readonly problems: readonly string[] }[] }
+  const different = rows.filter(({ status }) => status === 'difference')
+  assert.ok(different.length > 0 && different.every(({ problems }) => problems.every((problem) => problem.includes('archive'))), JSON.stringify(rows))
+  for (const { gatewayId, hour } of different) assert.equal((await billing.command(['verify', 'acknowledge', gatewayId, hour, '--reason', 'the disk of the archive died'])).code, 0)
 
   const events = await kcatRecordsOf(kafka, 'api-usage-trace')
   assert.ok(new Set(events.map(({ partition }) => partition)).size > 1, 'the events are in several partitions')
