@@ -50,6 +50,13 @@ test('four machines from nothing', async (t) => {
   writeFileSync(path.join(pi4.system, 'usr/local/lib/upstream.py'), upstream)
   pi4.run('systemd-run -q --unit=upstream python3 /usr/local/lib/upstream.py')
 
+  await t.test('what doesn\'t fit is refused before anything is touched', async () => {
+    const result = await cluster.playbook('site.yml', ['-e', 'budget_events_per_s=5000'])
+    assert.notEqual(result.code, 0)
+    assert.match(result.output, /pi\d needs \d+ MB of memory and has \d+; it needs \d+ MB of disk at \/data and has \d+/)
+    assert.equal(recap(result.output)['changed'], 2, 'the passwords of the control machine, and nothing else')
+  })
+
   await t.test('what site.yml would do on fresh machines can be looked at', async () => {
     const result = await cluster.playbook('site.yml', ['--check', '--diff'])
     assertDone(result, '--check --diff')
