@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { ansible, ansibleFolder } from '../services/ansible/run.ts'
 
 test('ansible-lint has nothing to say, in its profile for production', { timeout: 300_000 }, async () => {
-  const { code, output } = await ansible('ansible-lint', ['--profile', 'production', '--offline', '-p', '--nocolor'], { isCurrent: true })
+  const { code, output } = await ansible('ansible-lint', ['--profile', 'production', '--offline', '--format', 'pep8', '--nocolor'], { isCurrent: true })
   assert.equal(code, 0, output)
   assert.match(output, /Passed: 0 failure\(s\), 0 warning\(s\) in \d{2,} files/)
 })
