@@ -9,8 +9,9 @@ import { test } from 'node:test'
 import { bootHosts } from '../helpers/deploy-hosts.ts'
 import type { DeployHost } from '../helpers/deploy-hosts.ts'
 import { describeCluster, otherVersion, recap, upstreamPort } from '../helpers/deployed-cluster.ts'
-import type { AnsibleResult } from '../services/ansible/run.ts'
+import { eventually } from '../helpers/eventually.ts'
 import { builtFolder, ownTarget } from '../helpers/packed-file.ts'
+import type { AnsibleResult } from '../services/ansible/run.ts'
 
 const upstream = `
 import http.server
@@ -70,6 +71,17 @@ test('four machines from nothing', async (t) => {
     assert.ok(!await answers(pi4.address, upstreamPort), 'the API answers to gateways alone')
     assert.ok(!await answers(pi1.address, 9093), 'no stranger comes to Kafka\'s controllers')
     assert.ok(!await answers(pi1.address, 6379), 'nor to Redis')
+  })
+
+  await t.test('Prometheus sees every process', async () => {
+    const ask = async <Result>(path: string): Promise<Result> => ((await (await fetch(`http://${pi4.address}:9090/api/v1/${path}`)).json()) as { readonly data: Result }).data
+    // Two gateways, two aggregators, two billing servers, four machines.
+    await eventually('all ten targets are up', async () => {
+      const { activeTargets } = await ask<{ readonly activeTargets: readonly { readonly health: string }[] }>('targets')
+      return activeTargets.length === 10 && activeTargets.every(({ health }) => health === 'up')
+    }, { withinMs: 120_000, everyMs: 1_000 })
+    const { groups } = await ask<{ readonly groups: readonly { readonly rules: readonly unknown[] }[] }>('rules')
+    assert.ok(groups.flatMap(({ rules }) => rules).length >= 20, 'Tollgate\'s rules are there')
   })
 
   await t.test('each key pays for what it was answered', async () => {
