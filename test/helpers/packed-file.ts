@@ -36,7 +36,7 @@ export function copyCheckout (t: TestContext): { readonly folder: string, readon
   const checkout = path.join(folder, 'checkout')
   execFileSync('git', ['clone', '--quiet', '--shared', root, checkout])
   for (const file of execFileSync('git', ['-C', root, 'ls-files', '-co', '--exclude-standard'], { encoding: 'utf8' }).split('\n').filter((line) => line !== '')) {
-    if (existsSync(path.join(root, file))) cpSync(path.join(root, file), path.join(checkout, file))
+    if (existsSync(path.join(root, file))) cpSync(path.join(root, file), path.join(checkout, file), { verbatimSymlinks: true })
     else rmSync(path.join(checkout, file), { force: true })
   }
   execFileSync('cp', ['-al', path.join(root, 'node_modules'), path.join(checkout, 'node_modules')])
