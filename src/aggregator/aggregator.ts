@@ -8,7 +8,7 @@ import { applyBatch, writeRows } from './apply.ts'
 import { collectDetails, coveredBy, enterFlush, flushName, removeFlushFiles, writeArchiveFiles } from './archive.ts'
 import type { StagedTable } from './archive-sql.ts'
 import type { Applied, Batch } from './batch.ts'
-import { planBatch, voidKey } from './batch-plan.ts'
+import { missing, planBatch, voidKey } from './batch-plan.ts'
 import type { BatchPlan, Gap } from './batch-plan.ts'
 import { writeDeadLetters } from './dead-letters.ts'
 import { writeFlushRecord } from './flush-record.ts'
@@ -244,8 +244,8 @@ export class Aggregator {
    * asked for again from the gateway, which keeps it until it is archived. Only between two steps.
    */
   noteUnstaged (partition: number): void {
-    for (const [streamId, { appliedSeq, stagedSeq }] of partitionOf(this.#state, partition).streams) {
-      if (stagedSeq < appliedSeq) this.#noteGap(partition, { streamId, afterSeq: stagedSeq, reason: `what follows seq ${stagedSeq} is missing: it is counted up to ${appliedSeq}, not archived, and no longer in the usage log` })
+    for (const [streamId, stream] of partitionOf(this.#state, partition).streams) {
+      if (stream.stagedSeq < stream.appliedSeq) this.#noteGap(partition, missing(streamId, stream, `it is counted up to ${stream.appliedSeq}, not archived, and no longer in the usage log`))
     }
   }
 

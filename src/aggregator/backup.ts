@@ -41,21 +41,22 @@ export async function copyAggregator ({ aggregator, operate, flush, usageLog }: 
     await flush()
     const { historyId, term, revision } = aggregator.state
     duckDb.copyTo(copies.databaseFile)
-    const files = await listFiles(aggregator, path.relative(folders.stateFolder, folders.archive), path.relative(folders.stateFolder, folders.segments))
+    const files = await listFiles(aggregator)
     const journal = await usageLog?.copyTo?.(path.join(folder, 'journal'))
     return { historyId, term, revision, files: [...files, ...listDeadLetters(folders)], ...(journal === undefined ? {} : { journal }) }
   })
 }
 
 /** What the database knows to be there. A snapshot that another owner has made is there only where it was brought. */
-async function listFiles ({ parts: { writer, folders } }: Aggregator, archive: string, segments: string): Promise<ListedFile[]> {
+async function listFiles ({ parts: { writer, folders } }: Aggregator): Promise<ListedFile[]> {
+  const nameOf = (folder: string, file: string): string => path.relative(folders.stateFolder, path.join(folder, file))
   const archived = await writer.rows<{ file: string, bytes: bigint, sha256: string }>('SELECT file, bytes, sha256 FROM archive_files ORDER BY file')
   const flushes = await writer.rows<{ flush: string }>('SELECT flush FROM flushes ORDER BY flush')
   const closed = await writer.rows<{ file: string, bytes: bigint, sha256: string, ownerName: string | null }>('SELECT file, bytes, sha256, ownerName FROM closed_segments ORDER BY file')
   return [
-    ...archived.map(({ file, bytes, sha256 }) => ({ path: path.join(archive, file), bytes: Number(bytes), sha256 })),
-    ...flushes.map(({ flush }) => `${flush}.json`).map((name) => ({ path: path.join(archive, 'flush', name), bytes: sizeOf(path.join(folders.flushes, name)) })),
-    ...closed.filter(({ file, ownerName }) => ownerName === null || existsSync(path.join(folders.segments, file))).map(({ file, bytes, sha256 }) => ({ path: path.join(segments, file), bytes: Number(bytes), sha256 }))
+    ...archived.map(({ file, bytes, sha256 }) => ({ path: nameOf(folders.archive, file), bytes: Number(bytes), sha256 })),
+    ...flushes.map(({ flush }) => `${flush}.json`).map((name) => ({ path: nameOf(folders.flushes, name), bytes: sizeOf(path.join(folders.flushes, name)) })),
+    ...closed.filter(({ file, ownerName }) => ownerName === null || existsSync(path.join(folders.segments, file))).map(({ file, bytes, sha256 }) => ({ path: nameOf(folders.segments, file), bytes: Number(bytes), sha256 }))
   ]
 }
 

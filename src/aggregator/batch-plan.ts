@@ -99,16 +99,18 @@ function gapOf (run: EventRun, before: StreamSeqs): Gap | undefined {
 }
 
 /** What either chain needs is asked for: from the place of the other one alone, nothing that comes would fit. */
-function missing (streamId: string, { appliedSeq, stagedSeq }: StreamSeqs, what: string): Gap {
-  const afterSeq = Math.min(appliedSeq, stagedSeq)
+function neededAfter ({ appliedSeq, stagedSeq }: StreamSeqs): number { return Math.min(appliedSeq, stagedSeq) }
+
+export function missing (streamId: string, before: StreamSeqs, what: string): Gap {
+  const afterSeq = neededAfter(before)
   return { streamId, afterSeq, reason: `what follows seq ${afterSeq} is missing: ${what}` }
 }
 
 /** A run that doesn't hold as many lines as it says: no line's place in the chain is sure, so it is as good as missing. */
-function unreadable (run: EventRun, { appliedSeq, stagedSeq }: StreamSeqs): Gap | undefined {
+function unreadable (run: EventRun, before: StreamSeqs): Gap | undefined {
   const lines = countLines(run.ndjson)
   if (lines === run.count) return undefined
-  return { streamId: run.streamId, afterSeq: Math.min(appliedSeq, stagedSeq), reason: `the run from seq ${run.firstSeq} to ${run.lastSeq} should hold ${run.count} whole lines and holds ${lines ?? 'a torn one'}` }
+  return { streamId: run.streamId, afterSeq: neededAfter(before), reason: `the run from seq ${run.firstSeq} to ${run.lastSeq} should hold ${run.count} whole lines and holds ${lines ?? 'a torn one'}` }
 }
 
 /** The run in at most two pieces: what only one of the two chains still needs, then what both need. */

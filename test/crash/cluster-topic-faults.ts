@@ -36,7 +36,7 @@ async function keepFiles ({ aggregators }: Cluster): Promise<void> {
   await eventually('every partition has been decided', async () => {
     const states = await Promise.all(aggregators.map(async (node) => ({ node, readiness: await node.readiness() })))
     for (const { node, readiness } of states) {
-      for (const [, partition = ''] of JSON.stringify(readiness).matchAll(/partition (\d+): RECOVER_NEEDED/g)) {
+      for (const [, partition = ''] of readiness.text.matchAll(/partition (\d+): RECOVER_NEEDED/g)) {
         if ((await node.command(['recover', '--partition', partition, '--keep', 'file', '--yes'])).code === 0) decided++
       }
     }

@@ -1,9 +1,10 @@
 // A Debian for arm64 beside this machine's own: its C libraries from Debian's archive, and the one file in it under
 // qemu-user. Made once and kept.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { debianMirror } from './debian-mirror.ts'
+import { madeOnce } from './made-once.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const cache = path.join(root, 'node_modules/.cache/tollgate-build')
@@ -11,16 +12,11 @@ const cache = path.join(root, 'node_modules/.cache/tollgate-build')
 export type Release = 'bookworm' | 'trixie'
 
 function libraries (release: Release): string {
-  const folder = path.join(cache, `arm64-${release}`)
-  if (existsSync(folder)) return folder
-  mkdirSync(cache, { recursive: true })
-  const fresh = `${folder}.new`
-  rmSync(fresh, { recursive: true, force: true })
-  // Unpacked only: no script of a package runs, so nothing of arm64 need run for it.
-  execFileSync('mmdebstrap', ['--quiet', '--arch=arm64', '--variant=extract', '--include=libc6,libstdc++6', release, fresh, debianMirror()], { stdio: ['ignore', 'ignore', 'inherit'] })
-  if (!existsSync(path.join(fresh, 'lib'))) symlinkSync('usr/lib', path.join(fresh, 'lib'))
-  renameSync(fresh, folder)
-  return folder
+  return madeOnce(path.join(cache, `arm64-${release}`), (fresh) => {
+    // Unpacked only: no script of a package runs, so nothing of arm64 need run for it.
+    execFileSync('mmdebstrap', ['--quiet', '--arch=arm64', '--variant=extract', '--include=libc6,libstdc++6', release, fresh, debianMirror()], { stdio: ['ignore', 'ignore', 'inherit'] })
+    if (!existsSync(path.join(fresh, 'lib'))) symlinkSync('usr/lib', path.join(fresh, 'lib'))
+  })
 }
 
 export interface Arm64Options {

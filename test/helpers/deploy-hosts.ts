@@ -3,13 +3,14 @@
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { chmodSync, closeSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
 import { serveDebian } from './debian-cache.ts'
 import { debianMirror } from './debian-mirror.ts'
 import { eventually } from './eventually.ts'
+import { madeOnce } from './made-once.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const cache = path.join(root, '.tollgate/services')
@@ -43,24 +44,19 @@ const command = (file: string, ...argv: readonly string[]): string => execFileSy
 
 /** As a person would flash it: no more than Debian, sshd, Python and sudo. Made once. */
 function baseSystem (): string {
-  const folder = path.join(cache, `hosts-${release}`)
-  if (existsSync(folder)) return folder
-  mkdirSync(cache, { recursive: true })
-  const fresh = `${folder}.new`
-  rmSync(fresh, { recursive: true, force: true })
-  const mirror = debianMirror()
-  command('mmdebstrap', '--quiet', '--variant=minbase', '--skip=cleanup/apt/lists', '--include=systemd,systemd-sysv,dbus,python3,python3-apt,openssh-server,iproute2,ca-certificates,sudo', release, fresh, mirror)
-  const inside = (script: string): string => command('chroot', fresh, 'sh', '-c', script)
-  inside('useradd -m -s /bin/bash pi && echo "pi ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/pi && rm -f /etc/ssh/ssh_host_* && install -d -o pi -g pi -m 700 /home/pi/.ssh')
-  writeFileSync(path.join(fresh, 'etc/apt/sources.list'), `deb http://mirror.test/debian ${release} main\n`)
-  rmSync(path.join(fresh, 'etc/apt/sources.list.d'), { recursive: true, force: true })
-  // Lists keep the name of where they came from.
-  const lists = path.join(fresh, 'var/lib/apt/lists')
-  for (const name of readdirSync(lists)) if (name.includes('_debian_dists_')) renameSync(path.join(lists, name), path.join(lists, `mirror.test${name.slice(name.indexOf('_debian_dists_'))}`))
-  // These disks may forget.
-  writeFileSync(path.join(fresh, 'etc/dpkg/dpkg.cfg.d/unsafe'), 'force-unsafe-io\n')
-  renameSync(fresh, folder)
-  return folder
+  return madeOnce(path.join(cache, `hosts-${release}`), (fresh) => {
+    const mirror = debianMirror()
+    command('mmdebstrap', '--quiet', '--variant=minbase', '--skip=cleanup/apt/lists', '--include=systemd,systemd-sysv,dbus,python3,python3-apt,openssh-server,iproute2,ca-certificates,sudo', release, fresh, mirror)
+    const inside = (script: string): string => command('chroot', fresh, 'sh', '-c', script)
+    inside('useradd -m -s /bin/bash pi && echo "pi ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/pi && rm -f /etc/ssh/ssh_host_* && install -d -o pi -g pi -m 700 /home/pi/.ssh')
+    writeFileSync(path.join(fresh, 'etc/apt/sources.list'), `deb http://mirror.test/debian ${release} main\n`)
+    rmSync(path.join(fresh, 'etc/apt/sources.list.d'), { recursive: true, force: true })
+    // Lists keep the name of where they came from.
+    const lists = path.join(fresh, 'var/lib/apt/lists')
+    for (const name of readdirSync(lists)) if (name.includes('_debian_dists_')) renameSync(path.join(lists, name), path.join(lists, `mirror.test${name.slice(name.indexOf('_debian_dists_'))}`))
+    // These disks may forget.
+    writeFileSync(path.join(fresh, 'etc/dpkg/dpkg.cfg.d/unsafe'), 'force-unsafe-io\n')
+  })
 }
 
 export async function bootHosts (t: Pick<TestContext, 'after'>, names: readonly string[]): Promise<DeployHosts> {

@@ -1,10 +1,11 @@
 // The one file, built as a release is, once for what the sources are now: tests that need it ask here.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
+import { madeOnce } from './made-once.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const cache = path.join(root, 'node_modules/.cache/tollgate-build')
@@ -46,14 +47,10 @@ export function copyCheckout (t: TestContext): { readonly folder: string, readon
 /** A folder with the file of each target, its bill of materials, licences and SHA256SUMS. */
 export function builtFolder (targets: readonly Target[]): string {
   const folder = path.join(cache, `test-${stamp()}-${targets.join('-')}`)
-  if (existsSync(folder)) return folder
-  for (const old of globSync(`test-*-${targets.join('-')}`, { cwd: cache })) rmSync(path.join(cache, old), { recursive: true })
-  mkdirSync(cache, { recursive: true })
-  const fresh = `${folder}.new`
-  rmSync(fresh, { recursive: true, force: true })
-  buildFile(root, fresh, targets)
-  renameSync(fresh, folder)
-  return folder
+  return madeOnce(folder, (fresh) => {
+    for (const old of globSync(`test-*-${targets.join('-')}`, { cwd: cache })) rmSync(path.join(cache, old), { recursive: true })
+    buildFile(root, fresh, targets)
+  })
 }
 
 export function packedFile (target: Target): string {

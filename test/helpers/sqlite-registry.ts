@@ -53,6 +53,17 @@ export function makeRegistryFolder (t: TestContext): RegistryFolder {
   }
 }
 
+/** What the first version left: a member with a key. */
+export async function makeFirstVersionRegistry (t: TestContext): Promise<RegistryFolder> {
+  const made = makeRegistryFolder(t)
+  const registry = made.openRegistry()
+  await registry.createMember({ name: 'Ada' })
+  await registry.createKey({ memberId: 1, grade: 'GRADE_FREE' })
+  await registry.close()
+  toFirstVersion(made.file)
+  return made
+}
+
 /** Makes a closed registry's file what the first version left. */
 export function toFirstVersion (file: string): void {
   const database = new DatabaseSync(file)

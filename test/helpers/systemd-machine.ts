@@ -1,10 +1,11 @@
 // A Debian 13 with a running systemd in a container of systemd-nspawn, with the one file and its units installed as
 // docs/systemd.md says. Needs root. The system is made once and copied for each machine.
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, copyFileSync, createWriteStream, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, createWriteStream, globSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { debianMirror } from './debian-mirror.ts'
+import { madeOnce } from './made-once.ts'
 import { eventually } from './eventually.ts'
 import { defaultPrices } from './program.ts'
 
@@ -20,14 +21,9 @@ export interface SystemdMachine {
 }
 
 function baseSystem (): string {
-  const folder = path.join(cache, `system-${release}`)
-  if (existsSync(folder)) return folder
-  mkdirSync(cache, { recursive: true })
-  const fresh = `${folder}.new`
-  rmSync(fresh, { recursive: true, force: true })
-  execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', '--include=systemd,systemd-sysv,dbus,libstdc++6', release, fresh, debianMirror()], { stdio: ['ignore', 'ignore', 'inherit'] })
-  renameSync(fresh, folder)
-  return folder
+  return madeOnce(path.join(cache, `system-${release}`), (fresh) => {
+    execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', '--include=systemd,systemd-sysv,dbus,libstdc++6', release, fresh, debianMirror()], { stdio: ['ignore', 'ignore', 'inherit'] })
+  })
 }
 
 /** As docs/systemd.md has it. */

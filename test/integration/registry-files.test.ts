@@ -10,7 +10,7 @@ import { Worker } from 'node:worker_threads'
 import { DatabaseSync } from 'node:sqlite'
 import { digestOfSecret } from '../../src/domain/opaque-key.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { makeRegistryFolder, toFirstVersion } from '../helpers/sqlite-registry.ts'
+import { makeFirstVersionRegistry, makeRegistryFolder } from '../helpers/sqlite-registry.ts'
 import type { RegistryFolder } from '../helpers/sqlite-registry.ts'
 
 const coded = (code: string) => (error: unknown): boolean => (error as { code?: string }).code === code
@@ -98,12 +98,7 @@ test('a damaged, foreign or newer database is refused with its remedy', async (t
 })
 
 test('a file of the first version is brought up to date, and keeps what is in it', async (t) => {
-  const made = makeRegistryFolder(t)
-  const registry = made.openRegistry()
-  await registry.createMember({ name: 'Ada' })
-  await registry.createKey({ memberId: 1, grade: 'GRADE_FREE' })
-  await registry.close()
-  toFirstVersion(made.file)
+  const made = await makeFirstVersionRegistry(t)
   const later = made.openRegistry()
   assert.equal((await later.showKey(1)).type, 'jwt')
   await later.createKey({ memberId: 1, grade: 'GRADE_FREE', secretDigest: digestOfSecret('one') })

@@ -11,7 +11,7 @@ import { flushAll, foldAll, openTestAggregator, openTestLedger, query, takeAll, 
 import { toFirstAggregatorVersion } from '../helpers/aggregator-version.ts'
 import { makeCliFolder } from '../helpers/cli.ts'
 import { MemoryUsageLog, usageEvent } from '../helpers/memory-usage-log.ts'
-import { makeRegistryFolder, toFirstVersion } from '../helpers/sqlite-registry.ts'
+import { makeFirstVersionRegistry } from '../helpers/sqlite-registry.ts'
 
 const versionFile = (state: string): string => path.join(state, stateVersionName)
 const writtenBy = (found: number, program: string): string => `${JSON.stringify({ stateVersion: found, program })}\n`
@@ -122,12 +122,7 @@ test('a ledger of version 1 is made again and kept; a newer one is refused, and 
 })
 
 test('a registry of the first version keeps what is in it and a copy of what it was; a newer one is refused by name', async (t) => {
-  const made = makeRegistryFolder(t)
-  const registry = made.openRegistry()
-  await registry.createMember({ name: 'Ada' })
-  await registry.createKey({ memberId: 1, grade: 'GRADE_FREE' })
-  await registry.close()
-  toFirstVersion(made.file)
+  const made = await makeFirstVersionRegistry(t)
   const later = made.openRegistry()
   assert.equal((await later.listKeys({})).length, 1)
   await later.close()
