@@ -15,9 +15,11 @@ export function generatedFiles (): ReadonlyMap<string, string> {
     ['monitoring/elasticsearch/index-template.json', json(indexTemplate())],
     ['monitoring/elasticsearch/location-pipeline.json', json(locationPipeline())],
     ['monitoring/logstash/pipeline.conf', logstashPipeline()],
+    ['monitoring/logstash/pipeline-secured.conf', logstashPipeline({ isSecured: true })],
     ['monitoring/logstash/logstash.yml', logstashSettings()],
     ['monitoring/logstash/jvm.options', logstashJvmOptions()],
     ['monitoring/rsyslog/usage.conf', rsyslogConfiguration()],
+    ['monitoring/rsyslog/usage-secured.conf', rsyslogConfiguration({ isSecured: true })],
     ['monitoring/kibana/dashboards.ndjson', kibanaObjects()],
     ['monitoring/metricbeat/metricbeat.yml', metricbeatConfiguration()]
   ])

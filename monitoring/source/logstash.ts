@@ -5,9 +5,27 @@ import { locationField, usageIndexPrefix } from './elasticsearch.ts'
 
 const identity: readonly EventFieldName[] = ['streamId', 'seq', 'requestTime']
 
-export function logstashPipeline (): string {
+const plain = { settings: 'TOLLGATE_INDEXER_KAFKA (host:port,host:port), TOLLGATE_INDEXER_URL (http://host:9200), LOGSTASH_INTERNAL_PASSWORD.', kafka: '', elasticsearch: '' }
+
+// A Kafka with TLS and users' passwords, an Elasticsearch with both: as ansible/ deploys them.
+const secured: typeof plain = {
+  settings: `TOLLGATE_INDEXER_KAFKA (host:port,host:port), TOLLGATE_INDEXER_URL (https://host:9200), LOGSTASH_INTERNAL_PASSWORD,
+# TOLLGATE_INDEXER_KAFKA_USER, TOLLGATE_INDEXER_KAFKA_PASSWORD, and TOLLGATE_INDEXER_CA, a file with the authority of both.`,
+  kafka: `
+    security_protocol => "SASL_SSL"
+    sasl_mechanism => "SCRAM-SHA-512"
+    sasl_jaas_config => 'org.apache.kafka.common.security.scram.ScramLoginModule required username="\${TOLLGATE_INDEXER_KAFKA_USER}" password="\${TOLLGATE_INDEXER_KAFKA_PASSWORD}";'
+    ssl_truststore_type => "PEM"
+    ssl_truststore_location => "\${TOLLGATE_INDEXER_CA}"`,
+  elasticsearch: `
+      ssl_enabled => true
+      ssl_certificate_authorities => ["\${TOLLGATE_INDEXER_CA}"]`
+}
+
+export function logstashPipeline ({ isSecured = false }: { readonly isSecured?: boolean } = {}): string {
+  const { settings, kafka, elasticsearch } = isSecured ? secured : plain
   return `# Written by monitoring/generate from src/domain/event-fields.ts. Settings come from the environment:
-# TOLLGATE_INDEXER_KAFKA (host:port,host:port), TOLLGATE_INDEXER_URL (http://host:9200), LOGSTASH_INTERNAL_PASSWORD.
+# ${settings}
 input {
   kafka {
     bootstrap_servers => "\${TOLLGATE_INDEXER_KAFKA}"
@@ -16,7 +34,7 @@ input {
     consumer_threads => 1
     auto_offset_reset => "earliest"
     codec => "json"
-    decorate_events => "basic"
+    decorate_events => "basic"${kafka}
   }
 }
 filter {
@@ -70,7 +88,7 @@ output {
     }
   } else {
     elasticsearch {
-      hosts => ["\${TOLLGATE_INDEXER_URL}"]
+      hosts => ["\${TOLLGATE_INDEXER_URL}"]${elasticsearch}
       user => "logstash_internal"
       password => "\${LOGSTASH_INTERNAL_PASSWORD}"
       index => "%{[@metadata][index]}"

@@ -8,20 +8,20 @@ import { eventFields } from '../../../src/domain/event-fields.ts'
 const common = { filter: ['add_field', 'remove_field', 'add_tag', 'remove_tag', 'id'], input: ['add_field', 'codec', 'id', 'tags', 'type'], output: ['codec', 'id'] }
 /** Options of each plugin beside the common ones. */
 const known: Readonly<Record<string, readonly string[]>> = {
-  'input kafka': ['auto_offset_reset', 'bootstrap_servers', 'client_id', 'consumer_threads', 'decorate_events', 'group_id', 'isolation_level', 'topics'],
+  'input kafka': ['auto_offset_reset', 'bootstrap_servers', 'client_id', 'consumer_threads', 'decorate_events', 'group_id', 'isolation_level', 'sasl_jaas_config', 'sasl_mechanism', 'security_protocol', 'ssl_truststore_location', 'ssl_truststore_type', 'topics'],
   'filter drop': ['percentage'],
   'filter mutate': ['convert', 'copy', 'gsub', 'rename', 'replace', 'update'],
   'filter date': ['locale', 'match', 'tag_on_failure', 'target', 'timezone'],
   'filter geoip': ['cache_size', 'database', 'default_database_type', 'ecs_compatibility', 'fields', 'source', 'tag_on_failure', 'target'],
   'output file': ['create_if_deleted', 'file_mode', 'flush_interval', 'gzip', 'path', 'write_behavior'],
-  'output elasticsearch': ['action', 'cacert', 'document_id', 'hosts', 'ilm_enabled', 'index', 'manage_template', 'password', 'pipeline', 'user']
+  'output elasticsearch': ['action', 'cacert', 'document_id', 'hosts', 'ilm_enabled', 'index', 'manage_template', 'password', 'pipeline', 'ssl_certificate_authorities', 'ssl_enabled', 'user']
 }
 
 interface Plugin { readonly section: string, readonly name: string, readonly options: readonly string[] }
 
 /** Reads the whole text or throws: sections, branches with conditions, plugins, options with their values. */
 function pluginsOf (text: string): Plugin[] {
-  const tokens = [...text.matchAll(/#[^\n]*|"(?:[^"\\]|\\.)*"|=>|==|!=|=~|\[[^\][]+\](?:\[[^\][]+\])*|[{}[\](),!]|[\w.-]+|\S/g)].map(([token]) => token).filter((token) => !token.startsWith('#'))
+  const tokens = [...text.matchAll(/#[^\n]*|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|=>|==|!=|=~|\[[^\][]+\](?:\[[^\][]+\])*|[{}[\](),!]|[\w.-]+|\S/g)].map(([token]) => token).filter((token) => !token.startsWith('#'))
   let at = 0
   const next = (): string => tokens[at++] ?? 'the end'
   const expect = (token: string): void => { const found = next(); if (found !== token) throw new Error(`${token} expected, ${found} found after ${tokens.slice(Math.max(0, at - 6), at - 1).join(' ')}`) }
@@ -29,7 +29,7 @@ function pluginsOf (text: string): Plugin[] {
   const value = (): void => {
     const token = next()
     if (token === '{') while (tokens[at] !== '}') { value(); expect('=>'); value() }
-    else if (!/^(?:"|[\w.-]+$|\["[^\]]*"\]$)/.test(token)) throw new Error(`${token} is no value`)
+    else if (!/^(?:["']|[\w.-]+$|\["[^\]]*"\]$)/.test(token)) throw new Error(`${token} is no value`)
     if (token === '{') expect('}')
   }
   const block = (section: string): void => {
@@ -58,14 +58,16 @@ function pluginsOf (text: string): Plugin[] {
   return found
 }
 
-test('the pipeline can be read, and every plugin and option of it is one that Logstash has', () => {
-  const plugins = pluginsOf(logstashPipeline())
-  assert.deepEqual(plugins.map(({ section, name }) => `${section} ${name}`), ['input kafka', 'filter drop', 'filter mutate', 'filter date', 'filter mutate', 'filter mutate', 'filter geoip', 'filter mutate', 'filter mutate', 'output file', 'output elasticsearch'])
-  for (const { section, name, options } of plugins) {
-    const allowed = [...known[`${section} ${name}`] ?? [], ...common[section as keyof typeof common]]
-    assert.deepEqual(options.filter((option) => !allowed.includes(option)), [], `${section} ${name}`)
-  }
-})
+for (const isSecured of [false, true]) {
+  test(`the ${isSecured ? 'secured' : 'plain'} pipeline can be read, and every plugin and option of it is one that Logstash has`, () => {
+    const plugins = pluginsOf(logstashPipeline({ isSecured }))
+    assert.deepEqual(plugins.map(({ section, name }) => `${section} ${name}`), ['input kafka', 'filter drop', 'filter mutate', 'filter date', 'filter mutate', 'filter mutate', 'filter geoip', 'filter mutate', 'filter mutate', 'output file', 'output elasticsearch'])
+    for (const { section, name, options } of plugins) {
+      const allowed = [...known[`${section} ${name}`] ?? [], ...common[section as keyof typeof common]]
+      assert.deepEqual(options.filter((option) => !allowed.includes(option)), [], `${section} ${name}`)
+    }
+  })
+}
 
 test('a pipeline that is not closed, or has a value missing, is not read', () => {
   const text = logstashPipeline()
