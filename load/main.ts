@@ -9,10 +9,10 @@ import { readInventory } from './inventory.ts'
 import type { Deployed } from './inventory.ts'
 import { Outcome, drive } from './traffic.ts'
 
-const billingWaitS = 180
+const billWaitS = 180
 const exitCodes = { exact: 0, wrong: 1, usage: 2 } as const
 
-interface Asked { readonly inventory: string, readonly ratePerS: number, readonly seconds: number, readonly keys: number, readonly gateways: readonly string[] | undefined, readonly path: string | undefined, readonly isJson: boolean }
+interface Asked { readonly inventory: string, readonly ratePerS: number, readonly seconds: number, readonly keys: number, readonly gateways: readonly string[] | undefined, readonly path: string | undefined, readonly billWaitS: number, readonly isJson: boolean }
 
 export interface KeyResult { readonly apiKeyId: number, readonly answered: number, readonly unanswered: number, readonly unconnected: number, readonly refused: number, readonly billed: readonly (number | string)[], readonly isExact: boolean }
 
@@ -21,16 +21,16 @@ function readArguments (argv: readonly string[]): Asked | string {
   try {
     values = parseArgs({
       args: [...argv],
-      options: { inventory: { type: 'string' }, rate: { type: 'string' }, seconds: { type: 'string' }, keys: { type: 'string' }, gateways: { type: 'string' }, path: { type: 'string' }, json: { type: 'boolean' } }
+      options: { inventory: { type: 'string' }, rate: { type: 'string' }, seconds: { type: 'string' }, keys: { type: 'string' }, gateways: { type: 'string' }, path: { type: 'string' }, wait: { type: 'string' }, json: { type: 'boolean' } }
     }).values
   } catch (error) { return (error as Error).message }
-  const number = (name: 'rate' | 'seconds' | 'keys', text: string | undefined): number => {
+  const number = (name: 'rate' | 'seconds' | 'keys' | 'wait', text: string | undefined): number => {
     if (text === undefined || !/^[1-9]\d{0,5}$/.test(text)) throw new Error(`--${name} is a whole number from 1 on`)
     return Number(text)
   }
   if (values.inventory === undefined) return '--inventory FILE says where'
   try {
-    return { inventory: values.inventory, ratePerS: number('rate', values.rate), seconds: number('seconds', values.seconds), keys: number('keys', values.keys ?? '4'), gateways: values.gateways?.split(','), path: values.path, isJson: values.json === true }
+    return { inventory: values.inventory, ratePerS: number('rate', values.rate), seconds: number('seconds', values.seconds), keys: number('keys', values.keys ?? '4'), gateways: values.gateways?.split(','), path: values.path, billWaitS: number('wait', values.wait ?? String(billWaitS)), isJson: values.json === true }
   } catch (error) { return (error as Error).message }
 }
 
@@ -46,8 +46,8 @@ async function sendAll (deployed: Deployed, keys: readonly LoadKey[], asked: Ask
 }
 
 /** Asks every billing server until all say the same as the clients, or the time is over. */
-async function compare (deployed: Deployed, customer: Customer, outcomes: ReadonlyMap<number, Outcome>): Promise<KeyResult[]> {
-  const endMs = performance.now() + billingWaitS * 1000
+async function compare (deployed: Deployed, customer: Customer, outcomes: ReadonlyMap<number, Outcome>, waitS: number): Promise<KeyResult[]> {
+  const endMs = performance.now() + waitS * 1000
   for (;;) {
     const bills = await Promise.all(deployed.billingUrls.map((url) => customer.billed(url).catch((error: unknown) => (error as Error).message)))
     const results = customer.keys.map(({ apiKeyId }): KeyResult => {
@@ -86,7 +86,8 @@ async function main (): Promise<number> {
   }
   const deployed = readInventory(asked.inventory, asked.gateways)
   const customer = await makeCustomer(deployed, asked.keys)
-  const results = await compare(deployed, customer, await sendAll(deployed, customer.keys, asked))
+  process.stderr.write(`${customer.keys.length} keys are made; sending ${asked.ratePerS} requests a second for ${asked.seconds} s\n`)
+  const results = await compare(deployed, customer, await sendAll(deployed, customer.keys, asked), asked.billWaitS)
   // Nothing answered proves nothing.
   const isExact = results.every((result) => result.isExact && result.answered > 0)
   if (asked.isJson) process.stdout.write(`${JSON.stringify({ isExact, keys: results })}\n`)

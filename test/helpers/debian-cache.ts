@@ -11,12 +11,12 @@ import { debianMirror } from './debian-mirror.ts'
 
 const folder = path.resolve(import.meta.dirname, '../../.tollgate/services/debian')
 
-/** @param address of an interface of this machine; port 80 there is ours. @returns what ends it */
-export async function serveDebian (address: string): Promise<() => Promise<void>> {
+/** @param address of an interface of this machine; port 80 there is ours. @param repositories folders by the name that they are served under. @returns what ends it */
+export async function serveDebian (address: string, repositories: Readonly<Record<string, string>> = {}): Promise<() => Promise<void>> {
   mkdirSync(folder, { recursive: true })
   const underWay = new Map<string, Promise<void>>()
   const server = createServer((request, response) => {
-    answer(request, response, underWay).catch((error: unknown) => {
+    answer(request, response, { underWay, repositories }).catch((error: unknown) => {
       if (!response.headersSent) response.writeHead(502)
       response.end(String(error))
     })
@@ -25,9 +25,20 @@ export async function serveDebian (address: string): Promise<() => Promise<void>
   return () => new Promise((resolve) => { server.close(() => { resolve() }); server.closeAllConnections() })
 }
 
-async function answer (request: IncomingMessage, response: ServerResponse, underWay: Map<string, Promise<void>>): Promise<void> {
+interface Served { readonly underWay: Map<string, Promise<void>>, readonly repositories: Readonly<Record<string, string>> }
+
+async function answer (request: IncomingMessage, response: ServerResponse, { underWay, repositories }: Served): Promise<void> {
   const url = request.url ?? '/'
-  if (!/^\/debian\/[\w./+~%:-]+$/.test(url) || url.includes('..')) { response.writeHead(404).end(); return }
+  const [, name = '', rest = ''] = /^\/(\w+)\/([\w./+~%:-]+)$/.exec(url) ?? []
+  const repository = repositories[name]
+  if ((name !== 'debian' && repository === undefined) || url.includes('..')) { response.writeHead(404).end(); return }
+  if (repository !== undefined) {
+    const file = path.join(repository, rest)
+    if (!existsSync(file)) { response.writeHead(404).end(); return }
+    response.writeHead(200)
+    await pipeline(createReadStream(file), response)
+    return
+  }
   const target = `${debianMirror()}${url.slice('/debian'.length)}`
   if (!url.endsWith('.deb')) {
     const headers = request.headers['if-modified-since']

@@ -28,6 +28,12 @@ export interface DeployHost {
   readonly boot: () => Promise<void>
   /** All its processes end at once. */
   readonly kill: () => Promise<void>
+  /** While it runs: from now on nothing more reaches the disk of its data, and what isn't there yet never will. */
+  readonly cutDisk: () => void
+  /** Of one that was killed: the disk of its data as it is, without anything that was only in memory. */
+  readonly remountDisk: () => void
+  /** Of one that was killed: a new machine under its name and address, with nothing on its disks. */
+  readonly replace: () => void
 }
 
 export interface DeployHosts {
@@ -59,7 +65,12 @@ function baseSystem (): string {
   })
 }
 
-export async function bootHosts (t: Pick<TestContext, 'after'>, names: readonly string[]): Promise<DeployHosts> {
+export interface HostsSetup {
+  /** Folders with repositories of packages, which the hosts find at http://mirror.test/NAME. */
+  readonly repositories?: Readonly<Record<string, string>>
+}
+
+export async function bootHosts (t: Pick<TestContext, 'after'>, names: readonly string[], { repositories = {} }: HostsSetup = {}): Promise<DeployHosts> {
   const base = baseSystem()
   mkdirSync(path.join(root, '.tollgate'), { recursive: true })
   const folder = mkdtempSync(path.join(root, '.tollgate/hosts-'))
@@ -72,7 +83,7 @@ export async function bootHosts (t: Pick<TestContext, 'after'>, names: readonly 
   ends.push(() => { command('ip', 'link', 'del', bridge) })
   command('ip', 'addr', 'add', `${address}/24`, 'dev', bridge)
   command('ip', 'link', 'set', bridge, 'up')
-  ends.push(await serveDebian(address))
+  ends.push(await serveDebian(address, repositories))
   const keyFile = path.join(folder, 'key')
   command('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', keyFile)
   const hosts = names.map((name, index) => makeHost({ name, folder, base, bridge, address: `10.88.${number}.${11 + index}`, gateway: address, ends }))
@@ -87,11 +98,10 @@ interface HostSetup { readonly name: string, readonly folder: string, readonly b
 function makeHost ({ name, folder, base, bridge, address, gateway, ends }: HostSetup): DeployHost {
   const at = (part: string): string => path.join(folder, `${name}-${part}`)
   const system = at('system')
-  for (const part of ['system', 'upper', 'work', 'data']) mkdirSync(at(part), { recursive: true })
-  command('mount', '-t', 'overlay', 'overlay', '-o', `lowerdir=${base},upperdir=${at('upper')},workdir=${at('work')}`, system)
-  ends.push(() => { command('umount', '-l', system) })
-  mountData(at('data.img'), at('data'))
-  ends.push(() => { command('umount', '-l', at('data')) })
+  const disks = disksOf({ base, at, setUp: () => { fillSystem({ name, folder, system, gateway }) } })
+  command('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', at('host-key'))
+  disks.make()
+  ends.push(disks.remove)
   const namespace = `${bridge}-${name}`
   const outside = `${bridge}${name.slice(-2)}`
   command('ip', 'netns', 'add', namespace)
@@ -100,26 +110,47 @@ function makeHost ({ name, folder, base, bridge, address, gateway, ends }: HostS
   command('ip', 'link', 'set', outside, 'master', bridge, 'up')
   command('ip', '-n', namespace, 'addr', 'add', `${address}/24`, 'dev', 'host0')
   for (const device of ['host0', 'lo']) command('ip', '-n', namespace, 'link', 'set', device, 'up')
-  writeFileSync(path.join(system, 'etc/hostname'), `${name}\n`)
-  writeFileSync(path.join(system, 'etc/hosts'), `127.0.0.1 localhost\n127.0.1.1 ${name}\n${gateway} mirror.test\n`)
-  command('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', path.join(system, 'etc/ssh/ssh_host_ed25519_key'))
-  const authorized = path.join(system, 'home/pi/.ssh/authorized_keys')
-  writeFileSync(authorized, readFileSync(path.join(folder, 'key.pub')))
-  chmodSync(authorized, 0o644)
-  return runningHost({ name, address, system, namespace, data: at('data'), logFile: at('boot.log'), ends })
+  return { ...runningHost({ name, address, system, namespace, data: at('data'), logFile: at('boot.log'), ends }), cutDisk: disks.cut, remountDisk: disks.remount, replace: () => { disks.remove(); disks.make() } }
 }
 
-function mountData (image: string, folder: string): void {
-  const file = openSync(image, 'wx')
-  ftruncateSync(file, dataBytes)
-  closeSync(file)
-  command('mkfs.ext4', '-q', '-m', '0', image)
-  command('mount', '-o', 'loop', image, folder)
+/** What a person sets up on a fresh machine: its name, and a key to log in with. Its own key stays, as if it had been noted down. */
+function fillSystem ({ name, folder, system, gateway }: { readonly name: string, readonly folder: string, readonly system: string, readonly gateway: string }): void {
+  writeFileSync(path.join(system, 'etc/hostname'), `${name}\n`)
+  writeFileSync(path.join(system, 'etc/hosts'), `127.0.0.1 localhost\n127.0.1.1 ${name}\n${gateway} mirror.test\n`)
+  const put = (from: string, to: string, mode: number): void => { writeFileSync(path.join(system, to), readFileSync(path.join(folder, from))); chmodSync(path.join(system, to), mode) }
+  put(`${name}-host-key`, 'etc/ssh/ssh_host_ed25519_key', 0o600)
+  put(`${name}-host-key.pub`, 'etc/ssh/ssh_host_ed25519_key.pub', 0o644)
+  put('key.pub', 'home/pi/.ssh/authorized_keys', 0o644)
+}
+
+interface Disks { readonly make: () => void, readonly remove: () => void, readonly cut: () => void, readonly remount: () => void }
+
+/** The system over the base, and a disk image of the machine's own for its data. */
+function disksOf ({ base, at, setUp }: { readonly base: string, readonly at: (part: string) => string, readonly setUp: () => void }): Disks {
+  const mountData = (): void => { command('mount', '-o', 'loop', at('data.img'), at('data')) }
+  const make = (): void => {
+    for (const part of ['system', 'upper', 'work', 'data']) mkdirSync(at(part), { recursive: true })
+    command('mount', '-t', 'overlay', 'overlay', '-o', `lowerdir=${base},upperdir=${at('upper')},workdir=${at('work')}`, at('system'))
+    const file = openSync(at('data.img'), 'wx')
+    ftruncateSync(file, dataBytes)
+    closeSync(file)
+    command('mkfs.ext4', '-q', '-m', '0', at('data.img'))
+    mountData()
+    setUp()
+  }
+  const remove = (): void => {
+    for (const part of ['system', 'data']) command('umount', '-l', at(part))
+    for (const part of ['upper', 'work', 'data.img']) rmSync(at(part), { recursive: true, force: true, maxRetries: 5 })
+  }
+  // EXT4_IOC_SHUTDOWN without flushing the file system's own log: as if the current were gone.
+  const cut = (): void => { command('python3', '-c', 'import fcntl, os, struct, sys; fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack("I", 2))', at('data')) }
+  const remount = (): void => { command('umount', at('data')); mountData() }
+  return { make, remove, cut, remount }
 }
 
 interface RunningSetup { readonly name: string, readonly address: string, readonly system: string, readonly namespace: string, readonly data: string, readonly logFile: string, readonly ends: (() => Promise<void> | void)[] }
 
-function runningHost ({ name, address, system, namespace, data, logFile, ends }: RunningSetup): DeployHost {
+function runningHost ({ name, address, system, namespace, data, logFile, ends }: RunningSetup): Omit<DeployHost, 'cutDisk' | 'remountDisk' | 'replace'> {
   let container: ChildProcess | undefined
   let ended: Promise<unknown> = Promise.resolve()
   /** The container's own first process. */

@@ -7,10 +7,13 @@ import { parse, stringify } from 'yaml'
 import { ansible } from '../services/ansible/run.ts'
 import type { AnsibleOptions, AnsibleResult } from '../services/ansible/run.ts'
 import { kafkaArchive } from '../services/kafka-archive/archive.ts'
+import type { ElasticsearchRepository } from '../services/elasticsearch/package.ts'
 import type { DeployHosts } from './deploy-hosts.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 export const upstreamPort = 3000
+/** A machine that is set up anew while the load ends has much to read. */
+const faultBillWaitS = 900
 
 export interface LoadResult {
   readonly code: number | null
@@ -24,7 +27,10 @@ export interface DeployedCluster {
   /** Everything that every playbook has printed. */
   readonly printed: () => string
   readonly playbook: (name: string, argv?: readonly string[], options?: AnsibleOptions) => Promise<AnsibleResult>
-  readonly load: (ratePerS: number, seconds: number) => Promise<LoadResult>
+  /** @param options.billWaitS how long billing may need until it has what the clients have */
+  readonly load: (ratePerS: number, seconds: number, options?: { readonly billWaitS?: number }) => Promise<LoadResult>
+  /** The same while `fault` happens, which begins when the first requests are on their way. */
+  readonly underLoad: (ratePerS: number, seconds: number, fault: () => Promise<void>) => Promise<LoadResult>
   /** Passwords by name. */
   readonly secrets: () => Readonly<Record<string, string>>
   /** Variables of group_vars/all.yml, over what is there. */
@@ -32,7 +38,7 @@ export interface DeployedCluster {
 }
 
 /** Hosts are pi1 to pi4; the example's own inventory is the base. @param fileFolder of bin/build */
-export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: DeployHosts, fileFolder: string): DeployedCluster {
+export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: DeployHosts, fileFolder: string, elasticsearch: ElasticsearchRepository): DeployedCluster {
   const inventory = path.join(folder, 'inventory')
   cpSync(path.join(root, 'ansible/inventory/example'), inventory, { recursive: true })
   const inventoryFile = path.join(inventory, 'hosts.yml')
@@ -41,7 +47,8 @@ export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: Dep
   for (const { name, address } of hosts) Object.assign(example.all.hosts[name] ?? {}, { ansible_host: address })
   Object.assign(example.all.vars, { ansible_ssh_private_key_file: keyFile, ansible_ssh_common_args: `-o UserKnownHostsFile=${knownHostsFile}` })
   // Two gateways are enough for one machine's two cores; the API is on pi4.
-  Object.assign(example.all.children, { gateways: { hosts: { pi1: {}, pi2: {} } }, upstreams: { hosts: { pi4: {} } } })
+  // Kibana, Metricbeat and Logstash aren't to be had here.
+  Object.assign(example.all.children, { gateways: { hosts: { pi1: {}, pi2: {} } }, upstreams: { hosts: { pi4: {} } }, kibana: { hosts: {} }, metricbeat: { hosts: {} } })
   writeFileSync(inventoryFile, stringify(example))
   const archive = kafkaArchive()
   const set: DeployedCluster['set'] = (variables) => { writeFileSync(variablesFile, stringify({ ...parse(readFileSync(variablesFile, 'utf8')) as object, ...variables })) }
@@ -62,6 +69,14 @@ export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: Dep
     kafka_archive_sha512: archive.sha512,
     kafka_archive_file: archive.file,
     redis_memory_mb: 64,
+    elastic_version: elasticsearch.version,
+    elastic_apt_url: 'http://mirror.test/elastic',
+    elastic_keep_days: 2,
+    elasticsearch_key_file: elasticsearch.keyFile,
+    elasticsearch_key_fingerprint: elasticsearch.keyFingerprint,
+    elasticsearch_is_bare: true,
+    elasticsearch_heap_mb: 512,
+    elasticsearch_java_options: ['-XX:-UseG1GC', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
     management_networks: ['10.88.0.0/16'],
     client_networks: ['10.88.0.0/16']
   })
@@ -75,19 +90,32 @@ export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: Dep
       appendFileSync(path.join(folder, 'playbooks.log'), `=== ${name} ${argv.join(' ')}\n${result.output}`)
       return result
     },
-    load: (ratePerS, seconds) => runLoad(inventoryFile, ratePerS, seconds),
+    load: (ratePerS, seconds, { billWaitS = 300 } = {}) => startLoad(inventoryFile, ['--rate', ratePerS, '--seconds', seconds, '--wait', billWaitS]).ended,
+    underLoad: async (ratePerS, seconds, fault) => {
+      const load = startLoad(inventoryFile, ['--rate', ratePerS, '--seconds', seconds, '--wait', faultBillWaitS])
+      await Promise.race([load.sending, load.ended])
+      await fault()
+      return await load.ended
+    },
     secrets: () => parse(readFileSync(path.join(inventory, 'generated/secrets.yml'), 'utf8')) as Record<string, string>,
     set
   }
 }
 
-function runLoad (inventoryFile: string, ratePerS: number, seconds: number): Promise<LoadResult> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(root, 'load/main.ts'), '--inventory', inventoryFile, '--rate', String(ratePerS), '--seconds', String(seconds), '--json'], { stdio: ['ignore', 'pipe', 'pipe'] })
-    let output = ''
-    let errors = ''
+interface StartedLoad { readonly sending: Promise<void>, readonly ended: Promise<LoadResult> }
+
+function startLoad (inventoryFile: string, options: readonly (string | number)[]): StartedLoad {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(root, 'load/main.ts'), '--inventory', inventoryFile, ...options.map(String), '--json'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  let errors = ''
+  const sending = new Promise<void>((resolve) => {
     child.stdout.on('data', (chunk: Buffer) => { output += chunk.toString() })
-    child.stderr.on('data', (chunk: Buffer) => { errors += chunk.toString() })
+    child.stderr.on('data', (chunk: Buffer) => {
+      errors += chunk.toString()
+      if (errors.includes('sending')) resolve()
+    })
+  })
+  const ended = new Promise<LoadResult>((resolve, reject) => {
     child.once('error', reject)
     child.once('exit', (code) => {
       try {
@@ -97,6 +125,7 @@ function runLoad (inventoryFile: string, ratePerS: number, seconds: number): Pro
       }
     })
   })
+  return { sending, ended }
 }
 
 /** What each machine's recap says, summed up: `changed`, `failed` and so on. */

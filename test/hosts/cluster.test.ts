@@ -1,5 +1,6 @@
 // Four machines from nothing, by the playbooks a person runs: deployed, loaded, billed to the unit, proven; run again without a
-// change; upgraded under load; and a version that doesn't work, from which each machine comes back by itself.
+// change; upgraded under load; a version that doesn't work, from which each machine comes back by itself; and what happens to
+// machines (cluster-faults.ts), down to a power cut of all four.
 import assert from 'node:assert/strict'
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
@@ -9,9 +10,14 @@ import { test } from 'node:test'
 import { bootHosts } from '../helpers/deploy-hosts.ts'
 import type { DeployHost } from '../helpers/deploy-hosts.ts'
 import { describeCluster, otherVersion, recap, upstreamPort } from '../helpers/deployed-cluster.ts'
+import { askElasticsearch, documentsByKey } from '../helpers/deployed-elasticsearch.ts'
+import { footprintOf, footprintRows } from '../helpers/deployed-footprint.ts'
+import { writeFootprint } from '../helpers/footprint-page.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { builtFolder, ownTarget } from '../helpers/packed-file.ts'
 import type { AnsibleResult } from '../services/ansible/run.ts'
+import { elasticsearchRepository } from '../services/elasticsearch/package.ts'
+import { anotherPrimary, cutNetwork, killedBroker, powerCut, replacedHost, restarts, wipedBilling } from './cluster-faults.ts'
 
 const upstream = `
 import http.server
@@ -45,11 +51,13 @@ function answers (address: string, port: number): Promise<boolean> {
 test('four machines from nothing', async (t) => {
   assert.equal(process.getuid?.(), 0, 'only root can make test hosts')
   const files = builtFolder([ownTarget])
-  const made = await bootHosts(t, ['pi1', 'pi2', 'pi3', 'pi4'])
+  const elasticsearch = await elasticsearchRepository()
+  const made = await bootHosts(t, ['pi1', 'pi2', 'pi3', 'pi4'], { repositories: { elastic: elasticsearch.folder } })
   const [pi1, pi2, , pi4] = made.hosts as readonly [DeployHost, DeployHost, DeployHost, DeployHost]
-  const cluster = describeCluster(made, files)
+  const cluster = describeCluster(made, files, elasticsearch)
   writeFileSync(path.join(pi4.system, 'usr/local/lib/upstream.py'), upstream)
-  pi4.run('systemd-run -q --unit=upstream python3 /usr/local/lib/upstream.py')
+  const startUpstream = (): void => { pi4.run('systemd-run -q --unit=upstream python3 /usr/local/lib/upstream.py') }
+  startUpstream()
 
   await t.test('what doesn\'t fit is refused before anything is touched', async () => {
     const result = await cluster.playbook('site.yml', ['-e', 'budget_events_per_s=5000'])
@@ -71,6 +79,7 @@ test('four machines from nothing', async (t) => {
     assert.ok(!await answers(pi4.address, upstreamPort), 'the API answers to gateways alone')
     assert.ok(!await answers(pi1.address, 9093), 'no stranger comes to Kafka\'s controllers')
     assert.ok(!await answers(pi1.address, 6379), 'nor to Redis')
+    assert.ok(!await answers(pi4.address, 9200), 'nor to Elasticsearch')
   })
 
   await t.test('Prometheus sees every process', async () => {
@@ -91,6 +100,19 @@ test('four machines from nothing', async (t) => {
     const proof = await cluster.playbook('playbooks/verify.yml')
     assertDone(proof, 'verify.yml')
     assert.equal(proof.output.match(/verify ok: answered = journaled = archived = counted/g)?.length, 2, 'both billing servers prove it')
+    await eventually('Elasticsearch has a document for each answer', () => {
+      const documents = documentsByKey(pi4, keys.map(({ apiKeyId }) => apiKeyId))
+      return keys.every(({ apiKeyId, answered }) => documents.get(apiKeyId) === answered)
+    }, { withinMs: 120_000, everyMs: 2_000 })
+  })
+
+  await t.test('old days of documents end', () => {
+    for (const day of ['2020.01.01', '2020.01.02']) askElasticsearch(pi4, 'PUT', `/api_usage_trace-${day}`)
+    const indices = (): number => askElasticsearch<readonly unknown[]>(pi4, 'GET', '/_cat/indices/api_usage_trace-*?format=json').length
+    const before = indices()
+    pi4.run('systemctl start tollgate-usage-retention.service')
+    assert.equal(indices(), before - 2)
+    assert.ok(before > 2, 'the days that are not old stay')
   })
 
   await t.test('a second run changes nothing, by the current Ansible too', async () => {
@@ -129,6 +151,28 @@ test('four machines from nothing', async (t) => {
     const { isExact, text } = await cluster.load(20, 5)
     assert.ok(isExact, text)
   })
+
+  await t.test('what each service takes is written to docs/benchmarks.md', async (sub) => {
+    const seconds = 60
+    const ratePerS = 60
+    const { isExact, text } = await cluster.load(ratePerS, seconds)
+    assert.ok(isExact, text)
+    const footprints = made.hosts.flatMap(footprintOf)
+    assert.ok(footprints.length >= 13, footprints.map(({ host, part }) => `${host} ${part}`).join(', '))
+    const rows = footprintRows(footprints, (await cluster.playbook('playbooks/validate.yml')).output)
+    for (const [what = '', now = '', peak = '', budget = ''] of rows) assert.ok(Number(budget) > 0 && Number(peak) <= Number(budget), `${what}: ${peak} MB of ${budget} (now ${now})`)
+    writeFootprint(rows, { ratePerS, seconds })
+    sub.diagnostic(`note: ${rows.map((row) => row.join(' ')).join('; ')}`)
+  })
+
+  const deployed = { made, cluster, startUpstream, assertDone }
+  await t.test('every service restarted, one machine after the other', (sub) => restarts(sub, deployed))
+  await t.test('another machine made the primary of Redis', (sub) => anotherPrimary(sub, deployed))
+  await t.test('a broker killed', (sub) => killedBroker(sub, deployed))
+  await t.test('a machine cut off from the others for a minute', (sub) => cutNetwork(sub, deployed))
+  await t.test('an aggregator, broker and billing server replaced, its disk gone', (sub) => replacedHost(sub, deployed))
+  await t.test('billing wiped, and restored from a backup', (sub) => wipedBilling(sub, deployed))
+  await t.test('the power of all machines cut at once', (sub) => powerCut(sub, deployed))
 
   await t.test('no password was printed, and none lies open', () => {
     const secrets = Object.values(cluster.secrets()).filter((value) => value.length >= 40)

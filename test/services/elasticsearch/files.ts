@@ -6,8 +6,8 @@ import path from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
 
-const version = '8.19.21'
-const folder = path.resolve(import.meta.dirname, `../../../.tollgate/services/elasticsearch-${version}`)
+export const elasticsearchVersion = '8.19.21'
+const folder = path.resolve(import.meta.dirname, `../../../.tollgate/services/elasticsearch-${elasticsearchVersion}`)
 const home = path.join(folder, 'home')
 
 // Others than the owner may read it: the server does not run as root.
@@ -25,9 +25,9 @@ rm -rf "$1/part"`
 /** @returns the folder of the server; nothing is written into it */
 export async function elasticsearchHome (): Promise<string> {
   if (!existsSync(home)) {
-    process.stderr.write(`First use: Maven fetches Elasticsearch ${version} (107 MB) into ${path.relative(process.cwd(), folder)} ...\n`)
+    process.stderr.write(`First use: Maven fetches Elasticsearch ${elasticsearchVersion} (107 MB) into ${path.relative(process.cwd(), folder)} ...\n`)
     mkdirSync(folder, { recursive: true })
-    await promisify(execFile)('flock', [path.join(folder, 'lock'), 'sh', '-c', script, 'fetch', folder, version])
+    await promisify(execFile)('flock', [path.join(folder, 'lock'), 'sh', '-c', script, 'fetch', folder, elasticsearchVersion])
     process.stderr.write('Elasticsearch is fetched.\n')
   }
   return home

@@ -1,0 +1,121 @@
+// What happens to machines, and what people do about it, each while requests go on; at the end of each every key pays for what
+// it was answered, and nobody for more than was sent.
+import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DeployHost, DeployHosts } from '../helpers/deploy-hosts.ts'
+import { upstreamPort } from '../helpers/deployed-cluster.ts'
+import type { DeployedCluster, LoadResult } from '../helpers/deployed-cluster.ts'
+import { eventually } from '../helpers/eventually.ts'
+import type { AnsibleResult } from '../services/ansible/run.ts'
+
+export interface Deployed {
+  readonly made: DeployHosts
+  readonly cluster: DeployedCluster
+  readonly startUpstream: () => void
+  readonly assertDone: (result: AnsibleResult, what: string) => void
+}
+
+/** @param answersMin fewer would prove nothing */
+function assertExact (t: TestContext, { isExact, keys, text }: LoadResult, answersMin: number): void {
+  const sum = (of: 'answered' | 'unanswered' | 'unconnected' | 'refused'): number => keys.reduce((total, key) => total + key[of], 0)
+  t.diagnostic(`note: ${t.name}: ${sum('answered')} answers, ${sum('unanswered')} requests without one, ${sum('unconnected')} that nobody took, ${sum('refused')} refused or failed`)
+  assert.ok(isExact, text)
+  assert.ok(sum('answered') >= answersMin, text)
+}
+
+async function assertProven ({ cluster, assertDone }: Deployed): Promise<void> {
+  assertDone(await cluster.playbook('playbooks/verify.yml', ['-e', 'verify_wait_s=600']), 'verify.yml')
+}
+
+export async function restarts (t: TestContext, deployed: Deployed): Promise<void> {
+  const { cluster, made, assertDone } = deployed
+  const startOf = (host: DeployHost, unit: string): string => host.run(`systemctl show -p ExecMainStartTimestampMonotonic --value ${unit}`)
+  const units = [['pi1', 'kafka'], ['pi3', 'kafka'], ['pi1', 'redis-server'], ['pi2', 'tollgate-gateway'], ['pi3', 'tollgate-aggregator'], ['pi4', 'elasticsearch'], ['pi4', 'tollgate-indexer']] as const
+  const all = (): string[] => units.map(([name, unit]) => startOf(hostOf(made, name), unit))
+  const before = all()
+  assertExact(t, await cluster.underLoad(20, 120, async () => { assertDone(await cluster.playbook('playbooks/restart.yml'), 'restart.yml') }), 1_000)
+  all().forEach((start, index) => { assert.notEqual(start, before[index], `${units[index]?.join(' ') ?? ''} was restarted`) })
+}
+
+export async function anotherPrimary (t: TestContext, { cluster, made, assertDone }: Deployed): Promise<void> {
+  assertExact(t, await cluster.underLoad(20, 90, async () => { assertDone(await cluster.playbook('playbooks/promote-redis.yml', ['-e', 'host=pi2']), 'promote-redis.yml') }), 800)
+  const role = (name: string): string => hostOf(made, name).run(`REDISCLI_AUTH=${cluster.secrets()['redis_admin'] ?? ''} redis-cli --tls --cacert /etc/redis/tls/ca.pem -h ${hostOf(made, name).address} --user admin --no-auth-warning info replication`)
+  assert.match(role('pi2'), /role:master[\s\S]*connected_slaves:1/)
+  assert.match(role('pi1'), /role:slave[\s\S]*master_link_status:up/)
+}
+
+export async function killedBroker (t: TestContext, { cluster, made }: Deployed): Promise<void> {
+  const pi2 = hostOf(made, 'pi2')
+  assertExact(t, await cluster.underLoad(40, 60, async () => {
+    pi2.run('systemctl kill --signal=KILL kafka')
+    await eventually('the broker is back', () => pi2.run('systemctl is-active kafka || true').startsWith('active'), { withinMs: 120_000, everyMs: 1_000 })
+  }), 2_000)
+}
+
+/** Clients still reach pi1, and pi1 the API; nothing else passes between it and the other machines. */
+export async function cutNetwork (t: TestContext, deployed: Deployed): Promise<void> {
+  const { cluster, made } = deployed
+  const pi1 = hostOf(made, 'pi1')
+  const others = made.hosts.filter((host) => host !== pi1).map(({ address }) => address).join(', ')
+  const rules = `table inet cut {
+    chain in { type filter hook input priority -10; tcp sport ${upstreamPort} accept; ip saddr { ${others} } drop; }
+    chain out { type filter hook output priority -10; tcp dport ${upstreamPort} accept; ip daddr { ${others} } drop; }
+  }`
+  assertExact(t, await cluster.underLoad(40, 120, async () => {
+    pi1.run(`echo '${rules.replaceAll('\n', ' ')}' | nft -f -`)
+    await sleep(60_000)
+    pi1.run('nft delete table inet cut')
+  }), 3_500)
+  await assertProven(deployed)
+}
+
+export async function replacedHost (t: TestContext, deployed: Deployed): Promise<void> {
+  const { cluster, made, assertDone } = deployed
+  const pi3 = hostOf(made, 'pi3')
+  assertExact(t, await cluster.underLoad(20, 240, async () => {
+    await pi3.kill()
+    pi3.replace()
+    await pi3.boot()
+    assertDone(await cluster.playbook('playbooks/replace-host.yml', ['-e', 'host=pi3']), 'replace-host.yml')
+  }), 3_000)
+  assertDone(await cluster.playbook('playbooks/health-check.yml'), 'health-check.yml')
+  await assertProven(deployed)
+}
+
+export async function wipedBilling (t: TestContext, deployed: Deployed): Promise<void> {
+  const { cluster, made, assertDone } = deployed
+  const pi4 = hostOf(made, 'pi4')
+  const backup = await cluster.playbook('playbooks/backup.yml')
+  assertDone(backup, 'backup.yml')
+  const name = /backup: \S*\/([^/"\s]+)"?/.exec(backup.output)?.[1] ?? ''
+  const restore = (): Promise<AnsibleResult> => cluster.playbook('playbooks/restore.yml', ['-e', 'host=pi4', '-e', `backup=${name}`])
+  const refused = await restore()
+  assert.notEqual(refused.code, 0)
+  assert.match(refused.output, /pi4 has a state: .*A backup goes into an empty state alone/s)
+  assertExact(t, await cluster.underLoad(20, 120, async () => {
+    pi4.run('systemctl stop tollgate-billing && rm -rf /data/tollgate')
+    assertDone(await restore(), 'restore.yml')
+  }), 1_500)
+  await assertProven(deployed)
+}
+
+/** Each machine's disk has what had reached it, and nothing of what was in memory. */
+export async function powerCut (t: TestContext, deployed: Deployed): Promise<void> {
+  const { cluster, made, startUpstream } = deployed
+  assertExact(t, await cluster.underLoad(60, 120, async () => {
+    await sleep(20_000)
+    for (const host of made.hosts) host.cutDisk()
+    await Promise.all(made.hosts.map((host) => host.kill()))
+    for (const host of made.hosts) host.remountDisk()
+    await Promise.all(made.hosts.map((host) => host.boot()))
+    startUpstream()
+  }), 1_000)
+  await assertProven(deployed)
+}
+
+export function hostOf ({ hosts }: DeployHosts, name: string): DeployHost {
+  const found = hosts.find((host) => host.name === name)
+  assert.ok(found !== undefined)
+  return found
+}
