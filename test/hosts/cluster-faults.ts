@@ -34,15 +34,27 @@ export async function restarts (t: TestContext, deployed: Deployed): Promise<voi
   const units = [['pi1', 'kafka'], ['pi3', 'kafka'], ['pi1', 'redis-server'], ['pi2', 'tollgate-gateway'], ['pi3', 'tollgate-aggregator'], ['pi4', 'elasticsearch'], ['pi4', 'tollgate-indexer']] as const
   const all = (): string[] => units.map(([name, unit]) => startOf(hostOf(made, name), unit))
   const before = all()
+  const { members } = registryOf(made, cluster, 'pi1')
+  assert.ok(members > 0)
   assertExact(t, await cluster.underLoad(20, 120, async () => { assertDone(await cluster.playbook('playbooks/restart.yml'), 'restart.yml') }), 1_000)
   all().forEach((start, index) => { assert.notEqual(start, before[index], `${units[index]?.join(' ') ?? ''} was restarted`) })
+  assert.ok(registryOf(made, cluster, 'pi1').members > members, 'no member was lost')
+}
+
+/** What the Redis of a machine has: one member for each load that there was. */
+function registryOf (made: DeployHosts, cluster: DeployedCluster, name: string): { readonly members: number, readonly replication: string } {
+  const host = hostOf(made, name)
+  const redis = (command: string): string => host.run(`REDISCLI_AUTH=${cluster.secrets()['redis_admin'] ?? ''} redis-cli --tls --cacert /etc/redis/tls/ca.pem -h ${host.address} --user admin --no-auth-warning ${command}`)
+  return { members: redis('--scan --pattern "tollgate:*member:*"').split('\n').filter((line) => /member:\d+$/.test(line)).length, replication: redis('info replication') }
 }
 
 export async function anotherPrimary (t: TestContext, { cluster, made, assertDone }: Deployed): Promise<void> {
+  const { members } = registryOf(made, cluster, 'pi1')
   assertExact(t, await cluster.underLoad(20, 90, async () => { assertDone(await cluster.playbook('playbooks/promote-redis.yml', ['-e', 'host=pi2']), 'promote-redis.yml') }), 800)
-  const role = (name: string): string => hostOf(made, name).run(`REDISCLI_AUTH=${cluster.secrets()['redis_admin'] ?? ''} redis-cli --tls --cacert /etc/redis/tls/ca.pem -h ${hostOf(made, name).address} --user admin --no-auth-warning info replication`)
-  assert.match(role('pi2'), /role:master[\s\S]*connected_slaves:1/)
-  assert.match(role('pi1'), /role:slave[\s\S]*master_link_status:up/)
+  const [pi1, pi2] = [registryOf(made, cluster, 'pi1'), registryOf(made, cluster, 'pi2')]
+  assert.match(pi2.replication, /role:master[\s\S]*connected_slaves:1/)
+  assert.match(pi1.replication, /role:slave[\s\S]*master_link_status:up/)
+  assert.equal(pi2.members, members + 1, 'it has every member, and that of this load')
 }
 
 export async function killedBroker (t: TestContext, { cluster, made }: Deployed): Promise<void> {
