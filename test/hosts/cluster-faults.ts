@@ -71,11 +71,19 @@ export async function cutNetwork (t: TestContext, deployed: Deployed): Promise<v
   const pi1 = hostOf(made, 'pi1')
   const others = made.hosts.filter((host) => host !== pi1).map(({ address }) => address).join(', ')
   const rules = `table inet cut {
-    chain in { type filter hook input priority -10; tcp sport ${upstreamPort} accept; ip saddr { ${others} } drop; }
-    chain out { type filter hook output priority -10; tcp dport ${upstreamPort} accept; ip daddr { ${others} } drop; }
+    chain in {
+      type filter hook input priority -10
+      tcp sport ${upstreamPort} accept
+      ip saddr { ${others} } drop
+    }
+    chain out {
+      type filter hook output priority -10
+      tcp dport ${upstreamPort} accept
+      ip daddr { ${others} } drop
+    }
   }`
   assertExact(t, await cluster.underLoad(40, 120, async () => {
-    pi1.run(`echo '${rules.replaceAll('\n', ' ')}' | nft -f -`)
+    pi1.run(`echo '${rules}' | nft -f -`)
     await sleep(60_000)
     pi1.run('nft delete table inet cut')
   }), 3_500)
