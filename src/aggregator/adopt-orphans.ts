@@ -121,6 +121,7 @@ async function enterOrphans (aggregator: Aggregator, flush: string, { files, par
       sourcePartition, streamId, gatewayId: gatewayId ?? null, appliedSeq: streamOf(aggregator, sourcePartition, streamId)?.appliedSeq ?? lastSeq, archivedSeq: lastSeq, revision
     })))
     await writer.run('UPDATE meta SET revision = $1, lastFlush = greatest(coalesce(lastFlush, $2), $2)', [revision, flush])
+    await aggregator.awaitCopies([flush])
   })
   await aggregator.reset()
 }

@@ -7,7 +7,6 @@ import path from 'node:path'
 import { followChain } from '../domain/chain.ts'
 import { TollgateError } from '../domain/errors.ts'
 import { sha256OfFile } from '../platform/durable-file.ts'
-import type { SqlConnection } from '../platform/duckdb.ts'
 import type { Aggregator } from './aggregator.ts'
 import { adoptOrphans } from './adopt-orphans.ts'
 import { enterFlush, removePartialFiles } from './archive.ts'
@@ -32,8 +31,14 @@ export async function beginBehindArchive (aggregator: Aggregator): Promise<Adopt
   const { folders, writer } = aggregator.parts
   removePartialFiles(folders.archive)
   removePartialFiles(folders.segments)
-  const last = listFlushes(folders.flushes).at(-1)
-  if (last !== undefined) await writer.run('UPDATE meta SET lastFlush = $1', [last])
+  const flushes = listFlushes(folders.flushes)
+  const last = flushes.at(-1)
+  if (last !== undefined) {
+    await writer.transaction(async () => {
+      await writer.run('UPDATE meta SET lastFlush = $1', [last])
+      await aggregator.awaitCopies(flushes)
+    })
+  }
   await aggregator.reset()
   return { files: 0, events: 0, problems: [] }
 }
@@ -112,7 +117,7 @@ async function adoptRecords (aggregator: Aggregator, all: readonly FlushRecord[]
         isMoving ||= events > 0
       }
       const counted = group.filter((record) => isCounted(aggregator, record))
-      await enterRecords(aggregator.parts.writer, counted)
+      await enterRecords(aggregator, counted)
       still.push(...group.filter((record) => !counted.includes(record)))
       sum.files += counted.reduce((count, { files }) => count + files.length, 0)
     }
@@ -157,11 +162,14 @@ function isCounted (aggregator: Aggregator, record: FlushRecord): boolean {
   return record.streams.every(({ sourcePartition, streamId, lastSeq }) => (aggregator.state.partitions.get(sourcePartition)?.streams.get(streamId)?.appliedSeq ?? 0) >= lastSeq)
 }
 
-async function enterRecords (writer: SqlConnection, records: readonly FlushRecord[]): Promise<void> {
+async function enterRecords (aggregator: Aggregator, records: readonly FlushRecord[]): Promise<void> {
   if (records.length === 0) return
+  const { writer } = aggregator.parts
   await writer.transaction(async () => {
     for (const record of records) await enterFlush(writer, record)
-    await writer.run('UPDATE meta SET lastFlush = greatest(coalesce(lastFlush, $1), $1)', [records.map(({ flush }) => flush).sort().at(-1) ?? ''])
+    const flushes = records.map(({ flush }) => flush).sort()
+    await writer.run('UPDATE meta SET lastFlush = greatest(coalesce(lastFlush, $1), $1)', [flushes.at(-1) ?? ''])
+    await aggregator.awaitCopies(flushes)
   })
 }
 

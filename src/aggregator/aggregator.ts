@@ -15,7 +15,7 @@ import { writeFlushRecord } from './flush-record.ts'
 import type { FlushRecord, FlushedStream } from './flush-record.ts'
 import type { AggregatorFolders } from './folders.ts'
 import type { BadLine, Ingest, IngestedTable } from './ingest.ts'
-import { archivedOffsets, positionsAfter, writeArchivedOffsets } from './log-positions.ts'
+import { archivedOffsets, awaitCopies, positionsAfter, writeArchivedOffsets } from './log-positions.ts'
 import type { ArchivedOffset } from './log-positions.ts'
 import { closeSegment } from './segments.ts'
 import { countRows, loadState, partitionOf } from './state.ts'
@@ -38,6 +38,8 @@ export interface AggregatorParts {
   readonly tellBadLines?: (partition: number, badLines: readonly BadLine[]) => Promise<void>
   /** Of a cluster: rows of a closed segment stay until nobody needs their keys any more. */
   readonly keepsClosedRows?: boolean
+  /** Of a cluster: other machines keep copies of the archive. */
+  readonly isArchiveShared?: boolean
 }
 
 export interface Taken { readonly events: number, readonly deadLetters: number, /** Something was committed. */ readonly isChanged: boolean }
@@ -61,6 +63,12 @@ export class Aggregator {
   get gaps (): readonly Gap[] { return [...this.#gaps.values()] }
   get stagedEvents (): number { return this.#staged.reduce((sum, { rows }) => sum + rows, 0) }
   get stagedBytes (): number { return this.#staged.reduce((sum, { bytes }) => sum + bytes, 0) }
+
+  /** Asks for copies of flushes that were not written by `flush` just now. Part of a transaction. */
+  async awaitCopies (flushes: readonly string[]): Promise<void> {
+    if (this.parts.isArchiveShared !== true) return
+    for (const partition of this.#state.partitions.keys()) await awaitCopies(this.parts.writer, partition, flushes)
+  }
 
   /** What the usage log may be told about a partition. */
   progress (partition: number): UsageProgress[] {

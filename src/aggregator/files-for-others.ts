@@ -8,7 +8,7 @@ import { Transform } from 'node:stream'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { TollgateError } from '../domain/errors.ts'
-import { makeFolderDurable, partialSuffix, publishFile } from '../platform/durable-file.ts'
+import { makeFolderDurable, partialSuffix, publishFile, sha256OfFile } from '../platform/durable-file.ts'
 import { partitionFolder, partitionsWithin } from './cluster-folders.ts'
 import { listFlushes, readFlushRecord } from './flush-record.ts'
 import type { FlushRecord } from './flush-record.ts'
@@ -37,6 +37,8 @@ export interface FilesForOthers {
   readonly flush: (partition: number) => Promise<void>
   /** Keeps a copy, durable when it resolves; one that is there already is replaced. @throws TollgateError ARGUMENT_INVALID for a name that can't be, or content of another hash */
   readonly storeCopy: (file: CopiedFile, content: Readable, sha256: string) => Promise<void>
+  /** Whether a copy with this content is here. */
+  readonly hasCopy: (file: CopiedFile, sha256: string) => Promise<boolean>
   readonly listCopies: () => CopiedFile[]
 }
 
@@ -53,6 +55,10 @@ export function openFilesForOthers ({ stateFolder, flush }: { readonly stateFold
   const owners = (): string[] => existsSync(copies) ? readdirSync(copies).filter((name) => ownerPattern.test(name)).sort() : []
   /** Own folder first, then those of copies. */
   const foldersOf = (partition: number): string[] => [stateFolder, ...owners().map((owner) => path.join(copies, owner))].map((folder) => partitionFolder(folder, partition)).filter((folder) => existsSync(folder))
+  const placeOfCopy = ({ owner, partition, kind, name }: CopiedFile): string => {
+    if (!ownerPattern.test(owner) || !isPartition(partition) || !patterns[kind].test(name)) throw new TollgateError('ARGUMENT_INVALID', `no file of an aggregator is called ${JSON.stringify(`${owner} ${partition} ${kind} ${name}`.slice(0, 300))}`)
+    return placeOf(partitionFolder(path.join(copies, owner), partition), kind, name)
+  }
   return {
     listPartitions: () => [...new Set([stateFolder, ...owners().map((owner) => path.join(copies, owner))].flatMap(partitionsWithin))].sort((a, b) => a - b),
     manifest: function * (partition) {
@@ -63,9 +69,10 @@ export function openFilesForOthers ({ stateFolder, flush }: { readonly stateFold
       return foldersOf(partition).map((folder) => placeOf(folder, kind, name)).find((file) => existsSync(file))
     },
     flush,
-    storeCopy: async ({ owner, partition, kind, name }, content, sha256) => {
-      if (!ownerPattern.test(owner) || !isPartition(partition) || !patterns[kind].test(name)) throw new TollgateError('ARGUMENT_INVALID', `no file of an aggregator is called ${JSON.stringify(`${owner} ${partition} ${kind} ${name}`.slice(0, 300))}`)
-      await store(placeOf(partitionFolder(path.join(copies, owner), partition), kind, name), content, sha256)
+    storeCopy: async (file, content, sha256) => { await store(placeOfCopy(file), content, sha256) },
+    hasCopy: async (file, sha256) => {
+      const place = placeOfCopy(file)
+      return existsSync(place) && await sha256OfFile(place) === sha256
     },
     listCopies: () => owners().flatMap((owner) => copiesOf(path.join(copies, owner), owner))
   }

@@ -45,3 +45,21 @@ export async function writeArchivedOffsets (writer: SqlConnection, archived: rea
   await upsertRows(writer, 'log_positions', tables.log_positions, archived.map(({ partition, positions }) => ({ sourcePartition: partition, ...positions, revision })))
   await upsertRows(writer, 'archived_offsets', tables.archived_offsets, archived.map(({ partition, positions, timestampMs }) => ({ sourcePartition: partition, archivedOffset: positions.archivedOffset, flush, timestampMs, isSafe: flush === null })))
 }
+
+/**
+ * Flushes that no offset of the log belongs to: adopted after a crash, made before this database, or of a topic that is gone. They stand
+ * below every offset, so that their copies are asked for first, and nothing is deleted before they are there. Part of a transaction.
+ * @param flushes in their order
+ */
+export async function awaitCopies (writer: SqlConnection, partition: number, flushes: readonly string[]): Promise<void> {
+  const [row] = await writer.rows<{ lowest: bigint }>('SELECT coalesce(min(archivedOffset), 0)::BIGINT AS lowest FROM archived_offsets WHERE sourcePartition = $1', [partition])
+  const below = Math.min(0, Number(row?.lowest ?? 0n)) - flushes.length
+  await upsertRows(writer, 'archived_offsets', tables.archived_offsets, flushes.map((flush, index) => ({ sourcePartition: partition, archivedOffset: below + index, flush, timestampMs: 0, isSafe: false })))
+}
+
+/** The offsets of a topic that isn't there any more must let nothing of the new one be deleted; copies are awaited all the same. Part of a transaction. */
+export async function forgetOffsets (writer: SqlConnection, partition: number): Promise<void> {
+  const awaited = await writer.rows<{ flush: string }>('SELECT flush FROM archived_offsets WHERE sourcePartition = $1 AND NOT isSafe AND archivedOffset >= 0 ORDER BY archivedOffset', [partition])
+  await writer.run('DELETE FROM archived_offsets WHERE sourcePartition = $1 AND (isSafe OR archivedOffset >= 0)', [partition])
+  await awaitCopies(writer, partition, awaited.map(({ flush }) => flush))
+}

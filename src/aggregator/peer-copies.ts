@@ -1,8 +1,9 @@
 // Copies of finished files on other machines: an archive on one disk alone dies with it, so the brokers may only delete
-// what enough machines hold. Files are brought to the peers in their order, and asked for again until they have them; a peer
-// that has a file already says so by its hash.
+// what enough machines hold. Files are brought to the peers in their order, again and again until they have them; a peer
+// is asked first whether it has a file of that hash.
 import { createReadStream } from 'node:fs'
 import { Agent as HttpAgent, request as requestHttp } from 'node:http'
+import type { ClientRequest } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import path from 'node:path'
 import { sha256OfFile } from '../platform/durable-file.ts'
@@ -41,7 +42,7 @@ export interface PeerCopies {
 export const copyHashHeader = 'x-content-sha256'
 const silenceMsMax = 30_000
 
-interface Peer { readonly url: string, readonly put: (path: string, file: string, sha256: string) => Promise<void>, readonly close: () => void, problem: string | undefined }
+interface Peer { readonly url: string, /** Whether it has a file of this hash. */ readonly has: (path: string, sha256: string) => Promise<boolean>, readonly put: (path: string, file: string, sha256: string) => Promise<void>, readonly close: () => void, problem: string | undefined }
 
 export function openPeerCopies ({ ownerName, stateFolder, peers: addresses, copies, log }: PeerCopiesOptions): PeerCopies {
   const peers = addresses.map(openPeer)
@@ -55,9 +56,11 @@ export function openPeerCopies ({ ownerName, stateFolder, peers: addresses, copi
     for (const peer of peers) {
       if (having >= copies) break
       try {
-        await peer.put(at, file, sha256)
+        if (!await peer.has(at, sha256)) {
+          await peer.put(at, file, sha256)
+          brought++
+        }
         having++
-        brought++
         if (peer.problem !== undefined) log.info({ peer: peer.url }, 'copies reach this peer again')
         peer.problem = undefined
       } catch (error) {
@@ -91,25 +94,31 @@ function namedAs (folder: string, file: string): string {
   return `${kind}/${path.relative(parent, file).split(path.sep).map(encodeURIComponent).join('/')}`
 }
 
+function isGood (status: number): boolean { return status >= 200 && status < 300 }
+
 function openPeer ({ url, token, ca }: PeerAddress): Peer {
   const base = url.replace(/\/$/, '')
   const isTls = base.startsWith('https:')
   const agent = isTls ? new HttpsAgent({ keepAlive: true, maxSockets: 1, ...(ca === undefined ? {} : { ca }) }) : new HttpAgent({ keepAlive: true, maxSockets: 1 })
-  const put = (at: string, file: string, sha256: string): Promise<void> => new Promise((resolve, reject) => {
-    const options = { method: 'PUT', agent, timeout: silenceMsMax, headers: { authorization: `Bearer ${token}`, [copyHashHeader]: sha256 } }
+  const ask = (method: 'HEAD' | 'PUT', at: string, sha256: string, send: (asked: ClientRequest) => void): Promise<number> => new Promise((resolve, reject) => {
+    const options = { method, agent, timeout: silenceMsMax, headers: { authorization: `Bearer ${token}`, [copyHashHeader]: sha256 } }
     const asked = isTls ? requestHttps(base + at, options) : requestHttp(base + at, options)
     asked.once('response', (response) => {
       response.resume()
-      response.once('close', () => {
-        if (response.statusCode !== undefined && response.statusCode >= 200 && response.statusCode < 300) resolve()
-        else reject(new Error(`it answers ${response.statusCode ?? 'nothing'}`))
-      })
+      response.once('close', () => { resolve(response.statusCode ?? 0) })
     })
     asked.once('timeout', () => { asked.destroy(new Error('it is silent')) })
     asked.once('error', reject)
-    const content = createReadStream(file)
-    content.once('error', (error) => { asked.destroy(error) })
-    content.pipe(asked)
+    send(asked)
   })
-  return { url: base, put, close: () => { agent.destroy() }, problem: undefined }
+  const has = async (at: string, sha256: string): Promise<boolean> => isGood(await ask('HEAD', at, sha256, (asked) => { asked.end() }))
+  const put = async (at: string, file: string, sha256: string): Promise<void> => {
+    const status = await ask('PUT', at, sha256, (asked) => {
+      const content = createReadStream(file)
+      content.once('error', (error) => { asked.destroy(error) })
+      content.pipe(asked)
+    })
+    if (!isGood(status)) throw new Error(`it answers ${status}`)
+  }
+  return { url: base, has, put, close: () => { agent.destroy() }, problem: undefined }
 }

@@ -18,6 +18,7 @@ import { HourlyLoader } from './hourly-load.ts'
 import { readAppliedSeqs, readFrom, readProgress, readState } from './hourly-scan.ts'
 import type { HourlyScan } from './hourly-scan.ts'
 import { isInOurPast, readMeta } from './lineage.ts'
+import { forgetOffsets } from './log-positions.ts'
 import type { LogPositions } from './log-positions.ts'
 import { openAggregator } from './open.ts'
 import type { AggregatorOptions, OpenedAggregator } from './open.ts'
@@ -200,8 +201,7 @@ async function writePositions (aggregator: Aggregator, partition: number, positi
   const revision = state.revision + 1
   await writer.transaction(async () => {
     await writeRows(writer, 'log_positions', [{ sourcePartition: partition, ...positions, revision }])
-    // Offsets of a topic that isn't there any more must let nothing of the new one be deleted.
-    if (positions.archivedOffset === 0) await writer.run('DELETE FROM archived_offsets WHERE sourcePartition = $1', [partition])
+    if (positions.archivedOffset === 0) await forgetOffsets(writer, partition)
     await writer.run('UPDATE meta SET revision = $1', [revision])
   })
   await aggregator.reset()

@@ -60,7 +60,7 @@ export class UsageRetention {
   async #deleteOld (publishedOffset: number): Promise<void> {
     const { partition, topic, admin, reader, write, keepMs, nowMs, log } = this.#parts
     if (nowMs() - this.#lastDeleteMs < deleteIntervalMs) return
-    const [row] = await reader.rows<{ offset: bigint | null }>(`SELECT max(archivedOffset) AS offset FROM archived_offsets WHERE sourcePartition = $1 AND archivedOffset <= $2 AND timestampMs < $3
+    const [row] = await reader.rows<{ offset: bigint | null }>(`SELECT max(archivedOffset) AS offset FROM archived_offsets WHERE sourcePartition = $1 AND archivedOffset > 0 AND archivedOffset <= $2 AND timestampMs < $3
       AND archivedOffset < coalesce((SELECT min(archivedOffset) FROM archived_offsets WHERE sourcePartition = $1 AND NOT isSafe), 9223372036854775807)`, [partition, publishedOffset, nowMs() - keepMs])
     if (typeof row?.offset !== 'bigint') return
     this.#lastDeleteMs = nowMs()

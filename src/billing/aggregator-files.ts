@@ -1,6 +1,6 @@
 // Reads files of an aggregator over its operator listener: closed segments, the archive and what it says of it.
 import { createHash } from 'node:crypto'
-import { createWriteStream, rmSync } from 'node:fs'
+import { createWriteStream, renameSync, rmSync } from 'node:fs'
 import { Agent as HttpAgent, request as requestHttp } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
@@ -19,7 +19,13 @@ export interface AggregatorAddress {
   readonly ca?: string | undefined
 }
 
-export interface WantedFile { readonly file: string, readonly sha256: string, readonly bytesMax: number }
+export interface WantedFile {
+  readonly file: string
+  readonly sha256: string
+  readonly bytesMax: number
+  /** It may be gone after a power cut. */
+  readonly isTemporary?: boolean
+}
 
 export interface AggregatorFiles {
   readonly url: string
@@ -27,12 +33,14 @@ export interface AggregatorFiles {
   readonly json: (method: 'GET' | 'POST', path: string) => Promise<unknown>
   /** Calls back for each line, one after another. @throws TollgateError AGGREGATOR_UNREACHABLE */
   readonly lines: (path: string, take: (line: string) => Promise<void>) => Promise<void>
-  /** `whole`: durable under its name, with the wanted hash. @throws TollgateError AGGREGATOR_UNREACHABLE */
+  /** `whole`: durable under its name, unless it is temporary, with the wanted hash. @throws TollgateError AGGREGATOR_UNREACHABLE */
   readonly download: (path: string, wanted: WantedFile) => Promise<'whole' | 'absent' | 'differs'>
   readonly close: () => void
 }
 
 const jsonBytesMax = 1024 * 1024
+/** To one aggregator: its disk is shared with its counting. */
+const connectionsMax = 4
 /** Silence of so long ends a request. */
 const silenceMsMax = 15_000
 /** A flush writes what waits before it answers. */
@@ -41,7 +49,7 @@ const postSilenceMsMax = 120_000
 export function openAggregatorFiles ({ url, token, ca }: AggregatorAddress): AggregatorFiles {
   const base = url.replace(/\/$/, '')
   const isTls = base.startsWith('https:')
-  const agent = isTls ? new HttpsAgent({ keepAlive: true, maxSockets: 2, ...(ca === undefined ? {} : { ca }) }) : new HttpAgent({ keepAlive: true, maxSockets: 2 })
+  const agent = isTls ? new HttpsAgent({ keepAlive: true, maxSockets: connectionsMax, ...(ca === undefined ? {} : { ca }) }) : new HttpAgent({ keepAlive: true, maxSockets: connectionsMax })
   const unreachable = (reason: string, cause?: unknown): TollgateError => new TollgateError('AGGREGATOR_UNREACHABLE', `${base}: ${reason}`, { cause })
 
   const ask = (method: 'GET' | 'POST', path: string): Promise<IncomingMessage> => new Promise((resolve, reject) => {
@@ -108,7 +116,7 @@ async function bounded (response: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString()
 }
 
-async function store (response: IncomingMessage, { file, sha256, bytesMax }: WantedFile): Promise<'whole' | 'differs'> {
+async function store (response: IncomingMessage, { file, sha256, bytesMax, isTemporary }: WantedFile): Promise<'whole' | 'differs'> {
   const hash = createHash('sha256')
   let bytes = 0
   const look = new Transform({
@@ -122,7 +130,8 @@ async function store (response: IncomingMessage, { file, sha256, bytesMax }: Wan
   try {
     await pipeline(response, look, createWriteStream(file + partialSuffix))
     if (hash.digest('hex') !== sha256) return 'differs'
-    publishFile(file + partialSuffix, file)
+    if (isTemporary === true) renameSync(file + partialSuffix, file)
+    else publishFile(file + partialSuffix, file)
     return 'whole'
   } finally {
     rmSync(file + partialSuffix, { force: true })

@@ -39,6 +39,10 @@ export interface ClusterArchive extends Pick<ArchivedHours, 'streams' | 'hours' 
 }
 
 const warningsMax = 20
+/** A statement for each record would cost more than all else. */
+const recordsAtATime = 200
+/** Files of an hour that are brought beside each other. */
+const filesAtATime = 8
 
 /** Everything counted goes to the archive, then all of it is read. @param streams as the ledger has counted them before */
 export async function readClusterArchive (parts: ClusterArchiveParts, streams: readonly AccountStream[]): Promise<ClusterArchive> {
@@ -99,16 +103,22 @@ class ArchiveReading {
 
   async #readManifest (aggregator: AggregatorFiles, index: number): Promise<void> {
     for (const partition of partitionsOf(await aggregator.json('GET', '/files'))) {
-      await aggregator.lines(`/files/partition-${partition}/manifest`, async (line) => { await this.#enter(JSON.parse(line) as FlushRecord, partition, index) })
+      let records: FlushRecord[] = []
+      const enter = async (): Promise<void> => {
+        await this.#enter(records, partition, index)
+        records = []
+      }
+      await aggregator.lines(`/files/partition-${partition}/manifest`, async (line) => { if (records.push(JSON.parse(line) as FlushRecord) >= recordsAtATime) await enter() })
+      await enter()
     }
   }
 
-  async #enter ({ files, streams, deadLetters, voids, holes }: FlushRecord, sourcePartition: number, aggregator: number): Promise<void> {
-    await this.#insert('files', files.map(({ file, hour, sha256, bytes }) => ({ sourcePartition, hour, file, sha256, bytes, aggregator })))
-    await this.#insert('covered', streams.map(({ streamId, lastSeq }) => ({ sourcePartition, streamId, lastSeq })))
-    await this.#insert('dead_letters', deadLetters)
-    await this.#insert('voids', voids)
-    await this.#insert('archive_holes', holes)
+  async #enter (records: readonly FlushRecord[], sourcePartition: number, aggregator: number): Promise<void> {
+    await this.#insert('files', records.flatMap(({ files }) => files).map(({ file, hour, sha256, bytes }) => ({ sourcePartition, hour, file, sha256, bytes, aggregator })))
+    await this.#insert('covered', records.flatMap(({ streams }) => streams).map(({ streamId, lastSeq }) => ({ sourcePartition, streamId, lastSeq })))
+    await this.#insert('dead_letters', records.flatMap(({ deadLetters }) => deadLetters))
+    await this.#insert('voids', records.flatMap(({ voids }) => voids))
+    await this.#insert('archive_holes', records.flatMap(({ holes }) => holes))
   }
 
   async #insert (table: ArchiveTable, rows: readonly object[]): Promise<void> {
@@ -154,20 +164,27 @@ class ArchiveReading {
     const folder = path.join(this.#parts.folder, 'hour')
     makeFolderDurable(folder)
     try {
+      const rows = await this.#connection.rows<FileRow>(filesOfHour, [hour])
       const files: string[] = []
-      for (const row of await this.#connection.rows<FileRow>(filesOfHour, [hour])) {
-        // A name for each content: of a name that it has read before, DuckDB would believe what it remembers.
-        const file = path.join(folder, `${row.sourcePartition}-${row.sha256}.parquet`)
-        const refusals = await bringFrom(
-          row.aggregators.flatMap((aggregator) => this.#parts.aggregators[aggregator] ?? []), `/files/partition-${row.sourcePartition}/archive/${row.file}`,
-          { file, sha256: row.sha256, bytesMax: Number(row.bytes) })
-        if (refusals === undefined) files.push(file)
-        else if (isFirst) this.#problems.push({ hour, problem: `archive file ${row.file} of partition ${row.sourcePartition}: ${refusals.join('; ')}` })
+      for (let from = 0; from < rows.length; from += filesAtATime) {
+        for (const { row, file, refusals } of await Promise.all(rows.slice(from, from + filesAtATime).map(async (each) => await this.#bring(each, folder)))) {
+          if (refusals === undefined) files.push(file)
+          else if (isFirst) this.#problems.push({ hour, problem: `archive file ${row.file} of partition ${row.sourcePartition}: ${refusals.join('; ')}` })
+        }
       }
       await work(files)
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
+  }
+
+  async #bring (row: FileRow, folder: string): Promise<{ readonly row: FileRow, readonly file: string, readonly refusals: readonly string[] | undefined }> {
+    // A name for each content: of a name that it has read before, DuckDB would believe what it remembers.
+    const file = path.join(folder, `${row.sourcePartition}-${row.sha256}.parquet`)
+    const refusals = await bringFrom(
+      row.aggregators.flatMap((aggregator) => this.#parts.aggregators[aggregator] ?? []), `/files/partition-${row.sourcePartition}/archive/${row.file}`,
+      { file, sha256: row.sha256, bytesMax: Number(row.bytes), isTemporary: true })
+    return { row, file, refusals }
   }
 
   async #scarce (): Promise<string[]> {

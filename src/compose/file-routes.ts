@@ -5,6 +5,7 @@
 //   GET  /files/partition-P/archive|segment|flush/NAME the file
 //   POST /files/partition-P/flush                      what is counted goes to the archive first
 //   PUT  /copies/OWNER/partition-P/KIND/NAME           keeps a copy; X-Content-SHA256 is the content's hash
+//   HEAD /copies/OWNER/partition-P/KIND/NAME           200 when a copy of that hash is here, else 404
 //
 // Each needs one of `operator.tokens` as a bearer token.
 import { createReadStream } from 'node:fs'
@@ -81,10 +82,16 @@ async function keepCopy (files: FilesForOthers, request: IncomingMessage, respon
   const [, owner = '', number, what, name = ''] = match ?? []
   const kind = kinds.find((each) => each === what)
   const sha256 = request.headers[copyHashHeader]
-  if (kind === undefined || request.method !== 'PUT') { refuse(request, response, 404, 'copies are brought by PUT /copies/OWNER/partition-P/KIND/NAME'); return }
+  if (kind === undefined || (request.method !== 'PUT' && request.method !== 'HEAD')) { refuse(request, response, 404, 'copies are brought by PUT /copies/OWNER/partition-P/KIND/NAME'); return }
   if (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) { refuse(request, response, 400, `${copyHashHeader} must be the SHA-256 of the content`); return }
-  await files.storeCopy({ owner, partition: Number(number), kind, name }, request, sha256)
-  sendJson(response, { owner, partition: Number(number), kind, name })
+  const file = { owner, partition: Number(number), kind, name }
+  if (request.method === 'HEAD') {
+    response.writeHead(await files.hasCopy(file, sha256) ? 200 : 404)
+    response.end()
+    return
+  }
+  await files.storeCopy(file, request, sha256)
+  sendJson(response, file)
 }
 
 function sendJson (response: ServerResponse, content: unknown): void {

@@ -2,7 +2,7 @@
 // and down freely; one of a newer state migrates it, keeps what was, and is refused by the older until that is put back. Clients
 // remember what they were answered, and the bill is that.
 import assert from 'node:assert/strict'
-import { globSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
@@ -12,16 +12,15 @@ import { version } from '../../src/platform/version.ts'
 import { openEchoUpstream } from '../helpers/echo-upstream.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { archivedByTrace } from '../helpers/oracle-archive.ts'
-import { buildFile, copyCheckout, ownTarget, packedFile } from '../helpers/packed-file.ts'
+import { laterFile, laterVersion, otherFile } from '../helpers/other-builds.ts'
+import type { Edit } from '../helpers/other-builds.ts'
+import { ownTarget, packedFile } from '../helpers/packed-file.ts'
 import { ProgramEnded, runCommand, runJson, startProgram, writeProgramFiles } from '../helpers/program.ts'
 import type { Program, ProgramFiles } from '../helpers/program.ts'
 import { RememberingClient } from '../helpers/remembering-client.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
-type Edit = readonly [file: string, from: string, to: string]
-
-const [laterVersion, newerVersion] = ['0.9.1', '0.9.2']
-const isVersion = (from: string, to: string): Edit[] => [['src/platform/version.ts', `version = '${from}'`, `version = '${to}'`], ['package.json', `"version": "${from}"`, `"version": "${to}"`]]
+const newerVersion = '0.9.2'
 /** As a change of the counts' format would be made. */
 const isNewerState: readonly Edit[] = [
   ['src/platform/state-version.ts', `aggregator: ${storeVersions.aggregator},`, `aggregator: ${storeVersions.aggregator + 1},`],
@@ -33,18 +32,7 @@ const isNewerState: readonly Edit[] = [
 interface Builds { readonly own: string, readonly later: string, readonly newer: string }
 
 function makeBuilds (t: TestContext): Builds {
-  const { folder, checkout } = copyCheckout(t)
-  const make = (to: string, edits: readonly Edit[]): string => {
-    for (const [name, before, after] of edits) {
-      const file = path.join(checkout, name)
-      const text = readFileSync(file, 'utf8')
-      assert.ok(text.includes(before), `${name} has ${before}`)
-      writeFileSync(file, text.replace(before, after))
-    }
-    buildFile(checkout, path.join(folder, to), [ownTarget])
-    return path.join(folder, to, `tollgate-${to}-${ownTarget}`)
-  }
-  return { own: packedFile(ownTarget), later: make(laterVersion, isVersion(version, laterVersion)), newer: make(newerVersion, [...isVersion(laterVersion, newerVersion), ...isNewerState]) }
+  return { own: packedFile(ownTarget), later: laterFile(t), newer: otherFile(t, temporaryFolder(t, 'newer'), { name: newerVersion, edits: isNewerState }) }
 }
 
 class Traffic {

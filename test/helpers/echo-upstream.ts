@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net'
 
 export interface EchoUpstream { readonly url: string, readonly server: Server, readonly close: () => void }
 
-export async function openEchoUpstream (): Promise<EchoUpstream> {
+/** @param port 0: a free one */
+export async function openEchoUpstream (port = 0): Promise<EchoUpstream> {
   const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     request.resume()
     const status = Number(/\/s(\d{3})$/.exec(request.url ?? '')?.[1] ?? 200)
@@ -20,7 +21,7 @@ export async function openEchoUpstream (): Promise<EchoUpstream> {
     if (waitMs === 0) answer()
     else setTimeout(answer, waitMs)
   })
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  await new Promise<void>((resolve) => { server.listen(port, '127.0.0.1', resolve) })
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     server,

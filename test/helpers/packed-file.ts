@@ -46,10 +46,14 @@ export function copyCheckout (t: TestContext): { readonly folder: string, readon
 
 /** A folder with the file of each target, its bill of materials, licences and SHA256SUMS. */
 export function builtFolder (targets: readonly Target[]): string {
-  const folder = path.join(cache, `test-${stamp()}-${targets.join('-')}`)
-  return madeOnce(folder, (fresh) => {
-    for (const old of globSync(`test-*-${targets.join('-')}`, { cwd: cache })) rmSync(path.join(cache, old), { recursive: true })
-    buildFile(root, fresh, targets)
+  return builtOnce(targets.join('-'), (fresh) => { buildFile(root, fresh, targets) })
+}
+
+/** Made again when anything has changed that decides what comes out. */
+export function builtOnce (name: string, make: (fresh: string) => void): string {
+  return madeOnce(path.join(cache, `test-${stamp()}-${name}`), (fresh) => {
+    for (const old of globSync(`test-*-${name}`, { cwd: cache })) rmSync(path.join(cache, old), { recursive: true })
+    make(fresh)
   })
 }
 

@@ -1,7 +1,7 @@
 // A Debian 13 with a running systemd in a container of systemd-nspawn, with the one file and its units installed as
 // docs/systemd.md says. Needs root. The system is made once and copied for each machine.
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, copyFileSync, createWriteStream, globSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, createWriteStream, globSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { debianMirror } from './debian-mirror.ts'
@@ -18,6 +18,12 @@ export interface SystemdMachine {
   readonly run: (command: string) => string
   /** The process that the service has started, as this machine numbers it. */
   readonly hostPid: (service: string) => number
+  /** Its first process, as this machine numbers it: whoever enters its namespaces enters them there. */
+  readonly leader: () => string
+  /** The folder that is its root. */
+  readonly system: string
+  /** Another file in the place of the installed one, as docs/packaging.md says. */
+  readonly installFile: (file: string) => void
 }
 
 function baseSystem (): string {
@@ -26,10 +32,17 @@ function baseSystem (): string {
   })
 }
 
+/** A running program keeps the file that it was started from. */
+function installFile (system: string, file: string): void {
+  const place = path.join(system, 'usr/local/bin/tollgate')
+  copyFileSync(file, `${place}.new`)
+  chmodSync(`${place}.new`, 0o755)
+  renameSync(`${place}.new`, place)
+}
+
 /** As docs/systemd.md has it. */
 function install (system: string, file: string, configuration: string): void {
-  copyFileSync(file, path.join(system, 'usr/local/bin/tollgate'))
-  chmodSync(path.join(system, 'usr/local/bin/tollgate'), 0o755)
+  installFile(system, file)
   for (const unit of globSync('systemd/*.service', { cwd: root })) copyFileSync(path.join(root, unit), path.join(system, 'etc/systemd/system', path.basename(unit)))
   copyFileSync(path.join(root, 'systemd/tollgate.sysusers.conf'), path.join(system, 'usr/lib/sysusers.d/tollgate.conf'))
   const etc = path.join(system, 'etc/tollgate')
@@ -73,5 +86,5 @@ export async function bootMachine (t: TestContext, { file, configuration }: { re
       return false
     }
   }
-  return { run, hostPid }
+  return { run, hostPid, leader, system, installFile: (other) => { installFile(system, other) } }
 }

@@ -2,7 +2,7 @@
 // once, whoever owns the partition and whatever became of the files and topics. Read by another client: kafkajs.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { cpSync, existsSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, globSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -440,6 +440,46 @@ test('what is archived, copied and old enough is deleted from the usage log', as
   assert.equal((await rig.hourly(next)).count, 8)
   assert.deepEqual(next.health().reasons, [])
 })
+
+const lostDatabase = (folder: string): void => { rmSync(path.join(folder, 'partition-0', 'aggregator', 'aggregator.duckdb')) }
+const olderDatabase = (folder: string): void => { cpSync(path.join(folder, 'older.duckdb'), path.join(folder, 'partition-0', 'aggregator', 'aggregator.duckdb')) }
+for (const [what, mishap] of [['a database that is lost', lostDatabase], ['a database from before the flush', olderDatabase]] as const) {
+  test(`${what}: files that had no copies get them, and nothing is deleted before`, async (t) => {
+    const rig = await openRig(t)
+    const stream = new ClusterStream()
+    const a = rig.machine('a')
+    const start = async (isCopied: boolean): Promise<{ readonly owner: PartitionOwner, readonly asked: Set<string> }> => {
+      const asked = new Set<string>()
+      const owner = a.own({ keepHours: 0 }, { onArchived: async ({ files }) => { for (const file of files) asked.add(path.relative(a.folder, file)); return isCopied } })
+      await owned(owner)
+      return { owner, asked }
+    }
+    const first = await start(false)
+    await rig.append(stream.records(events(6)))
+    await settled(rig, first.owner)
+    await first.owner.close()
+    cpSync(path.join(a.folder, 'partition-0', 'aggregator', 'aggregator.duckdb'), path.join(a.folder, 'older.duckdb'))
+    const second = await start(false)
+    await settled(rig, second.owner)
+    await second.owner.flush()
+    await second.owner.close()
+    mishap(a.folder)
+    const files = globSync(['partition-0/archive/date=*/hour=*/*.parquet', 'partition-0/archive/flush/*.json'], { cwd: a.folder })
+    assert.equal(files.length, 2)
+    const admin = rig.client.openAdmin()
+    const third = await start(false)
+    await eventually('their copies are asked for', () => third.asked.size > 0, { withinMs: 40_000 })
+    await rig.append(stream.records(events(2)))
+    await settled(rig, third.owner)
+    await third.owner.flush()
+    await third.owner.close()
+    assert.equal((await admin.offsets(rig.topics.usage))[0]?.startOffset, 0)
+    const fourth = await start(true)
+    await eventually('it is deleted', async () => (await admin.offsets(rig.topics.usage))[0]?.startOffset === 8, { withinMs: 40_000 })
+    assert.deepEqual(files.filter((file) => !fourth.asked.has(file)), [])
+    assert.equal((await rig.hourly(fourth.owner)).count, 8)
+  })
+}
 
 test('a thousand streams and their ids stay apart', async (t) => {
   const rig = await openRig(t)

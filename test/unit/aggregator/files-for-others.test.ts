@@ -50,6 +50,7 @@ test('a copy is kept when its hash is right, is found like a file of our own, an
   await files.storeCopy(copy, Readable.from(['con', 'tent']), sha256('content'))
   await files.storeCopy(copy, Readable.from(['content']), sha256('content'))
   assert.equal(readFileSync(files.fileOf(4, 'archive', archived) ?? '', 'utf8'), 'content')
+  assert.deepEqual([await files.hasCopy(copy, sha256('content')), await files.hasCopy(copy, sha256('other content')), await files.hasCopy({ ...copy, partition: 5 }, sha256('content'))], [true, false, false])
   const text = JSON.stringify(record('20251124T160000000Z-abcdef01'))
   const content = `${text}\n${sha256(text)}\n`
   await files.storeCopy({ ...copy, kind: 'flush', name: '20251124T160000000Z-abcdef01.json' }, Readable.from([content]), sha256(content))
@@ -58,6 +59,7 @@ test('a copy is kept when its hash is right, is found like a file of our own, an
   assert.deepEqual(globSync('**/*.partial', { cwd: stateFolder }), [])
   const wrong: readonly Partial<CopiedFile>[] = [{ owner: '..' }, { owner: 'a/b' }, { owner: '' }, { partition: -1 }, { name: '../x.parquet' }, { name: '/etc/x.parquet' }, { kind: 'flush' }]
   for (const part of wrong) await assert.rejects(files.storeCopy({ ...copy, ...part }, Readable.from(['content']), sha256('content')), { code: 'ARGUMENT_INVALID' }, JSON.stringify(part))
+  for (const part of wrong) await assert.rejects(files.hasCopy({ ...copy, ...part }, sha256('content')), { code: 'ARGUMENT_INVALID' }, JSON.stringify(part))
 })
 
 test('a damaged record of our own is told; a damaged copy is no copy', (t) => {
