@@ -14,6 +14,7 @@ import { overrideFromEnvironment } from './environment.ts'
 import { configFileBytesMax, problemsMax } from './limits.ts'
 import { readMachine, resolveAutos } from './machine.ts'
 import type { AutoSetting, Machine } from './machine.ts'
+import { isOfOtherRoles, withoutUnread } from './other-roles.ts'
 import { readPriceBookFile } from './price-book-file.ts'
 import { ConfigError, pathText } from './problem.ts'
 import type { ConfigProblem, Path } from './problem.ts'
@@ -168,10 +169,12 @@ function startLoading (options: LoadOptions, roles: readonly Role[]): Loading {
     loading.problems.push({ path: source === undefined ? pathText(at) : `${source} (${pathText(at)})`, ...place, message, remedy })
   }
   const inlineSecrets: Path[] = []
+  const unread: Path[] = []
   const draft = readSetting(configSetting, document, [], {
     report,
     absolutePath: (relative) => path.resolve(path.dirname(file), relative),
     secretFrom: (at, secretFile) => {
+      if (isOfOtherRoles(at, roles)) { unread.push(at); return undefined }
       const read = readSecretFile(secretFile)
       if ('secret' in read) return read.secret
       report(at, read.message, read.remedy)
@@ -182,8 +185,10 @@ function startLoading (options: LoadOptions, roles: readonly Role[]): Loading {
   for (const at of inlineSecrets) if (sourceOf(at, sources) === undefined) loading.warnings.push(`${pathText(at)} stands in the configuration file: put it into a file of mode 0600 and name that (${pathText(at)}File)`)
   loading.priceBookFile = (draft as Config).billing.priceBookFile
   if (!loading.unsound.includes('state') && !loading.unsound.includes('')) loading.state = (draft as Config).state
+  const isWhole = loading.unsound.length === 0
+  if (!isWhole) loading.unsound.push(...unread.map(pathText))
   // Where the file as a whole is something else, nothing more can be said about it.
-  if (!loading.unsound.includes('')) checkWhole(draft as Config, { options, roles, loading, report })
+  if (!loading.unsound.includes('')) checkWhole(isWhole && unread.length > 0 ? withoutUnread(draft as Config) : draft as Config, { options, roles, loading, report })
   return loading
 }
 

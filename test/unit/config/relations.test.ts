@@ -1,9 +1,12 @@
 // Settings that are sound by themselves and don't fit together, each with its place, and what only warns.
 import assert from 'node:assert/strict'
+import { rmSync } from 'node:fs'
+import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { ConfigError, loadConfig } from '../../../src/config/load.ts'
 import type { Machine } from '../../../src/config/machine.ts'
+import type { Role } from '../../../src/config/role.ts'
 import { assertExplained, machine, openConfigFolder, soundConfig } from '../../helpers/config-folder.ts'
 import { testCertificate, testKey } from '../../helpers/raw-http-certificate.ts'
 
@@ -99,6 +102,26 @@ test('what is odd but works warns', (t) => {
     assert.deepEqual(problems, [])
     assert.equal(warnings.length, 1, warnings.join('\n'))
     assert.match(warnings[0] ?? '', warning)
+  }
+})
+
+test('a role opens no file with a secret that only others use', (t) => {
+  const { file, folder, write } = openConfigFolder(t, soundConfig.replace('main: { url: "http://127.0.0.1:3000" }', 'main: { url: "http://127.0.0.1:3000", secretHeader: { name: x-from, valueFile: header.secret } }') +
+    'kafka: { brokers: ["pi1:9092"] }\nredis: { host: pi1, username: tollgate, passwordFile: redis.secret }\narchive: { peers: [{ url: "http://pi2:9465", tokenFile: peer.token }] }\naggregators: [{ url: "http://pi2:9465", tokenFile: aggregator.token }]\noperator: { tokens: [{ name: cluster, tokenFile: cluster.token }] }\n')
+  const needed: readonly (readonly [Role, readonly string[]])[] = [['gateway', ['api.secret', 'header.secret', 'member.secret', 'redis.secret']], ['aggregator', ['peer.token']], ['billing', ['aggregator.token', 'member.secret', 'payment.token']]]
+  const all = [...new Set(needed.flatMap(([, names]) => names))]
+  for (const [role, names] of needed) {
+    for (const name of all) rmSync(path.join(folder, name), { force: true })
+    for (const name of [...names, 'cluster.token']) write(name, `a-secret-of-more-than-32-characters-${name}`)
+    const { config } = loadConfig({ file, env: {}, machine, roles: [role] })
+    const found = [config.auth.secrets, config.gateway.upstreams['main']?.secretHeader ?? [], config.redis?.password ?? [], config.archive.peers, config.aggregators, config.billing.memberSecret ?? [], config.billing.operatorTokens].map((each) => JSON.stringify(each) !== '[]')
+    assert.deepEqual(found, [['gateway'], ['gateway'], ['gateway'], ['aggregator'], ['billing'], ['gateway', 'billing'], ['billing']].map((users) => users.includes(role)), role)
+    for (const name of names) {
+      rmSync(path.join(folder, name))
+      assert.throws(() => loadConfig({ file, env: {}, machine, roles: [role] }), new RegExp(`${name.replace('.', '\\.')} can't be read`), `${role} ${name}`)
+      write(name, `a-secret-of-more-than-32-characters-${name}`)
+    }
+    assert.throws(() => loadConfig({ file, env: { TOLLGATE_GATEWAY__WORKERS: 'many' }, machine, roles: [role] }), (error) => error instanceof ConfigError && error.problems.length === 1, 'other problems are told as ever')
   }
 })
 
