@@ -3,7 +3,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { chmodSync, closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
@@ -150,6 +150,18 @@ function disksOf ({ base, at, setUp }: { readonly base: string, readonly at: (pa
 
 interface RunningSetup { readonly name: string, readonly address: string, readonly system: string, readonly namespace: string, readonly data: string, readonly logFile: string, readonly ends: (() => Promise<void> | void)[] }
 
+/** Where the kernel keeps groups of processes: the new way, and beside it the place of systemd's own. */
+const groupRoots = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup', '/sys/fs/cgroup/systemd'].filter((folder) => existsSync(path.join(folder, 'cgroup.procs')))
+
+/** A group of the machine's own: in one that machines share, whoever ends a unit ends those of the same name on all of them. */
+function ownGroup (name: string): { readonly folders: readonly string[], readonly remove: () => void } {
+  const folders = groupRoots.map((root) => path.join(root, name))
+  for (const folder of folders) mkdirSync(folder, { recursive: true })
+  // Only a folder can be removed there, the innermost first; processes that have just ended keep it for a moment.
+  const remove = (): void => { command('sh', '-c', 'for i in 1 2 3 4 5 6 7 8 9 10; do for folder; do [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || true; done; done', 'remove', ...folders) }
+  return { folders, remove }
+}
+
 function runningHost ({ name, address, system, namespace, data, logFile, ends }: RunningSetup): Omit<DeployHost, 'cutDisk' | 'remountDisk' | 'replace'> {
   let container: ChildProcess | undefined
   let ended: Promise<unknown> = Promise.resolve()
@@ -164,7 +176,8 @@ function runningHost ({ name, address, system, namespace, data, logFile, ends }:
     await ended
     container = undefined
   }
-  ends.push(kill)
+  const group = ownGroup(namespace)
+  ends.push(group.remove, kill)
   return {
     name,
     address,
@@ -173,7 +186,8 @@ function runningHost ({ name, address, system, namespace, data, logFile, ends }:
     kill,
     boot: async () => {
       const log = openSync(logFile, 'a')
-      const started = spawn('systemd-nspawn', [
+      const started = spawn('sh', [
+        '-c', `${group.folders.map((each) => `echo $$ > ${each}/cgroup.procs; `).join('')}exec "$@"`, 'boot', 'systemd-nspawn',
         '--quiet', '--register=no', '--keep-unit', `--network-namespace-path=/run/netns/${namespace}`, '--capability=CAP_NET_ADMIN', `--bind=${data}:/data`,
         '--boot', '--console=pipe', '--resolv-conf=off', '-D', system, '-M', name
       ], { env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' }, stdio: ['ignore', log, log] })
