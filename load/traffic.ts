@@ -1,4 +1,5 @@
 // Requests at a fixed rate, and what became of each: an answer counts when its last byte is here.
+import type { Socket } from 'node:net'
 import autocannon from 'autocannon'
 
 export class Outcome {
@@ -20,14 +21,16 @@ export class Outcome {
   }
 }
 
+/** As autocannon's clients are; its types don't say so. */
+interface Client { readonly reqsMade: number, readonly conn: Socket, readonly on: (event: 'request', listener: () => void) => void }
+
 export interface Stream { readonly url: string, readonly path: string, readonly token: string, readonly ratePerS: number, readonly seconds: number }
 
-/** A client that is cut waits for no answer, so a stream ends by its number of requests and never in the middle of one. */
 /** A stream ends by its number of requests, never in the middle of one: whoever is cut off waits for no answer. */
 export function drive ({ url, path, token, ratePerS, seconds }: Stream): Promise<Outcome> {
   const outcome = new Outcome()
   // How many requests each has written is nowhere else: a connection that just ends is no error to autocannon, and it goes on.
-  const clients: { readonly reqsMade: number }[] = []
+  const clients: Client[] = []
   return new Promise((resolve, reject) => {
     const instance = autocannon({
       url,
@@ -36,14 +39,23 @@ export function drive ({ url, path, token, ratePerS, seconds }: Stream): Promise
       overallRate: ratePerS,
       amount: ratePerS * seconds,
       timeout: 30,
-      setupClient: (client) => { clients.push(client as unknown as { readonly reqsMade: number }) }
+      setupClient: (given) => {
+        const client = given as unknown as Client
+        clients.push(client)
+        // A request is written before anybody has taken its connection: it was sent when somebody does, and never otherwise.
+        client.on('request', () => {
+          const { conn } = client
+          if (!conn.connecting) return
+          outcome.unconnected++
+          conn.once('connect', () => { outcome.unconnected-- })
+        })
+      }
     }, (error) => {
       if (error !== null && error !== undefined) { reject(error instanceof Error ? error : new Error(String(error))); return }
       const answered = [...outcome.byStatus.values()].reduce((sum, count) => sum + count, 0)
       outcome.unanswered = clients.reduce((sum, { reqsMade }) => sum + reqsMade, 0) - answered - outcome.unconnected
       resolve(outcome)
     })
-    instance.on('reqError', (failure: { readonly code?: string } | undefined) => { if (failure?.code === 'ECONNREFUSED') outcome.unconnected++ })
     instance.on('response', (_client, status) => { outcome.byStatus.set(status, (outcome.byStatus.get(status) ?? 0) + 1) })
   })
 }
