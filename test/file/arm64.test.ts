@@ -11,6 +11,7 @@ import type { Arm64Options } from '../helpers/arm64-system.ts'
 import { openEchoUpstream } from '../helpers/echo-upstream.ts'
 import { packedFile } from '../helpers/packed-file.ts'
 import { runCommand, runJson, startProgram, writeProgramFiles } from '../helpers/program.ts'
+import type { ProgramFiles } from '../helpers/program.ts'
 
 const isLong = process.env['TOLLGATE_LONG'] === 'arm64'
 const pi4: Arm64Options = { release: 'trixie', cpu: 'cortex-a72', pageBytes: 4_096 }
@@ -49,6 +50,29 @@ for (const machine of machines) {
     const bill = await runJson<{ readonly total: { readonly count: number, readonly costMicros: string } }>(files, ['bill', '--member', String(memberId), '--from', day, '--to', day])
     assert.equal(bill.total.count, requests, JSON.stringify(bill))
     assert.equal(bill.total.costMicros, '15000000', 'five requests at 3 won')
+    if (isLong) await tryCommands(files, folder)
     assert.equal(await program.stop(), 0)
+    if (isLong) {
+      const elsewhere = await writeProgramFiles({ folder: path.join(folder, 'elsewhere'), upstreamUrl: upstream.url })
+      const restored = await runCommand(elsewhere, ['restore', path.join(folder, 'backup')])
+      assert.equal(restored.code, 0, `${restored.stdout}${restored.stderr}`)
+    }
   })
+}
+
+/** Every command; those that ask Kafka or a cluster's servers, which aren't here, say what they are for. */
+async function tryCommands (files: ProgramFiles, folder: string): Promise<void> {
+  const exported = path.join(folder, 'registry.ndjson')
+  const commands: readonly (readonly string[])[] = [
+    ['member', 'list'], ['member', 'token', '1'], ['key', 'list'], ['key', 'show', '1'], ['key', 'rotate', '1'], ['key', 'revoke', '1'], ['registry', 'export', exported], ['registry', 'import', exported],
+    ['config', 'print'], ['reload'], ['rebuild'], ['backup', path.join(folder, 'backup')]
+  ]
+  for (const argv of commands) {
+    const { code, stdout, stderr } = await runCommand(files, argv)
+    assert.equal(code, 0, `${argv.join(' ')}: ${stdout}${stderr}`)
+  }
+  for (const argv of [['config', 'schema'], ['topics', '--help'], ['gateway', '--help'], ['recover', '--help'], ['restore', '--help'], ['--help']]) {
+    const { code, stderr } = await runCommand(files, argv, { withConfig: false })
+    assert.equal(code, 0, `${argv.join(' ')}: ${stderr}`)
+  }
 }
