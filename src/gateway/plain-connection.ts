@@ -43,7 +43,8 @@ export class PlainConnection implements ResponseSink, CallCarrier {
     this.#options = options
     this.#keepAliveMs = options.keepAliveMs
     this.#socket = connect({ ...options.address, noDelay: true, onread: { buffer: readBuffer, callback: (count) => this.#onRead(count) } })
-    this.#connectTimer = after(options.connectTimeoutMs, () => { this.#fail('unreachable') })
+    // A loop that was held up hears of its timers before it hears of its sockets: it looks at those once more.
+    this.#connectTimer = after(options.connectTimeoutMs, () => { setImmediate(() => { if (!this.#isConnected) this.#fail('unreachable') }) })
     this.#socket.on('connect', () => {
       this.#isConnected = true
       this.#connectTimer.cancel()

@@ -87,6 +87,17 @@ export function upstreamContract (name: string, open: Open): void {
     assert.deepEqual([seen?.headers['content-length'], seen?.headers['transfer-encoding']], [undefined, undefined])
   })
 
+  test(`${name}: a loop that is held up for longer than connecting may take doesn't lose the connection`, async (t) => {
+    const sample = await sampleFor(t)
+    const upstream = openFor(t, sample.url, { connectTimeoutMs: 50 })
+    const { seen } = ask(upstream)
+    // The name is an address: connecting has begun. It ends in the kernel meanwhile.
+    await new Promise((resolve) => { setImmediate(resolve) })
+    const untilMs = performance.now() + 300
+    while (performance.now() < untilMs);
+    assert.equal((await seen.over()).status, 200)
+  })
+
   test(`${name}: an upstream by its name`, async (t) => {
     const sample = await sampleFor(t)
     const upstream = openFor(t, `http://localhost:${sample.port}`)
