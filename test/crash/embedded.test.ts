@@ -27,7 +27,7 @@ const killsPerRound = isLong ? 100 : isPacked ? 30 : 74
 const killsPerPoint = isPacked ? 1 : 2
 const clientCount = 16
 const keyCount = 12
-const namedWaitMsMax = 15_000
+const namedWaitMsMax = 60_000
 
 interface Kill { readonly point: string | undefined, readonly hit: number, readonly afterMs: number }
 
