@@ -1,7 +1,6 @@
 // Secrets that only other roles use. A process doesn't open their files, so that it needs no right to, and what it hasn't read
 // counts as not given. Secrets that stand in the configuration file itself are read with it.
 import type { Path } from './problem.ts'
-import { roles as allRoles } from './role.ts'
 import type { Role } from './role.ts'
 import type { Config } from './schema.ts'
 
@@ -18,7 +17,7 @@ const users: readonly (readonly [settings: Path, roles: readonly Role[]])[] = [
 
 /** @param at where the file of the secret is named. @param roles none: a command, which may need any */
 export function isOfOtherRoles (at: Path, roles: readonly Role[]): boolean {
-  if (roles.length === 0 || roles.length === allRoles.length) return false
+  if (roles.length === 0) return false
   const found = users.find(([settings]) => settings.every((part, index) => at[index] === part))
   return found !== undefined && !found[1].some((role) => roles.includes(role))
 }

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { version } from '../../src/platform/version.ts'
-import { archivedByTrace } from '../helpers/oracle-archive.ts'
+import { archivedByTrace, wronglyBilled } from '../helpers/oracle-archive.ts'
 import { laterFile, laterVersion } from '../helpers/other-builds.ts'
 import { ownTarget, packedFile } from '../helpers/packed-file.ts'
 import type { Memory } from '../helpers/remembering-client.ts'
@@ -94,11 +94,7 @@ test('up and down under systemd, with traffic on: the bill is what clients were 
   const { total } = JSON.parse(run(`${asUser} tollgate bill --member 1 --from ${new Date(Date.now() - 86_400_000).toISOString().slice(0, 10)} --to ${today} --json`)) as { readonly total: { readonly count: number } }
   run('systemctl stop tollgate')
   const archived = await archivedByTrace([path.join(machine.system, 'var/lib/tollgate')])
-  const wrong = memories.filter(({ traceId, outcome }) => {
-    const times = archived.get(traceId)?.billable ?? 0
-    return outcome === 'complete' ? times !== 1 : outcome === 'cut' ? times > 1 : times !== 0
-  })
-  assert.deepEqual(wrong, [])
+  assert.deepEqual(wronglyBilled(memories, archived), [])
   assert.equal(total.count, [...archived.values()].reduce((sum, { billable }) => sum + billable, 0))
   const complete = memories.filter(({ outcome }) => outcome === 'complete').length
   assert.ok(complete >= 600, `${complete}`)

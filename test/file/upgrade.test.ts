@@ -11,7 +11,7 @@ import { stateVersion, storeVersions } from '../../src/platform/state-version.ts
 import { version } from '../../src/platform/version.ts'
 import { openEchoUpstream } from '../helpers/echo-upstream.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { archivedByTrace } from '../helpers/oracle-archive.ts'
+import { archivedByTrace, wronglyBilled } from '../helpers/oracle-archive.ts'
 import { laterFile, laterVersion, otherFile } from '../helpers/other-builds.ts'
 import type { Edit } from '../helpers/other-builds.ts'
 import { ownTarget, packedFile } from '../helpers/packed-file.ts'
@@ -112,11 +112,7 @@ test('up and down between builds, with traffic on: the bill is what clients were
   assert.equal(await last.stop(), 0)
 
   const archived = await archivedByTrace([files.state])
-  const wrong = traffic.memories.filter(({ traceId, outcome }) => {
-    const times = archived.get(traceId)?.billable ?? 0
-    return outcome === 'complete' ? times !== 1 : outcome === 'cut' ? times > 1 : times !== 0
-  })
-  assert.deepEqual(wrong, [])
+  assert.deepEqual(wronglyBilled(traffic.memories, archived), [])
   assert.equal(billed, [...archived.values()].reduce((sum, { billable }) => sum + billable, 0))
   t.diagnostic(`note: ${traffic.complete.length} answers by three builds, ${traffic.memories.length - traffic.complete.length} cut or not sent while they changed`)
 })

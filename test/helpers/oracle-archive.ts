@@ -3,6 +3,7 @@ import { existsSync, globSync } from 'node:fs'
 import path from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import type { DuckDBValue } from '@duckdb/node-api'
+import type { Memory } from './remembering-client.ts'
 
 export interface Archived { readonly times: number, readonly billable: number }
 
@@ -17,6 +18,14 @@ export async function archivedByTrace (folders: readonly string[]): Promise<Map<
     from (select distinct on (streamId, seq) * from read_parquet([${files.map(sqlText).join(', ')}], union_by_name = true)) group by traceId`)
   for (const row of rows) found.set(String(row['traceId']), { times: Number(row['times']), billable: Number(row['billable']) })
   return found
+}
+
+/** Requests with a paying key of which the archive has what it must not: a complete answer is billed once, a cut one at most once, one that was never sent never. */
+export function wronglyBilled (memories: readonly Memory[], archived: ReadonlyMap<string, Archived>): Memory[] {
+  return memories.filter(({ traceId, outcome }) => {
+    const times = archived.get(traceId)?.billable ?? 0
+    return outcome === 'complete' ? times !== 1 : outcome === 'cut' ? times > 1 : times !== 0
+  })
 }
 
 export function sqlText (text: string): string { return `'${text.replaceAll('\'', '\'\'')}'` }
