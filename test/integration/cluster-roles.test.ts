@@ -104,7 +104,7 @@ function countRows (records: readonly KcatRecord[]): Map<number, number> {
   return counts
 }
 
-/** Each role takes a new configuration while it runs, and refuses one that can't be used. */
+/** Each role takes a new configuration while it runs, and refuses one that can't be used. Only billing reads its operators' tokens. */
 async function reloadEach (nodes: readonly ClusterNode[]): Promise<void> {
   for (const node of nodes) {
     const former = readFileSync(node.configFile, 'utf8')
@@ -113,7 +113,7 @@ async function reloadEach (nodes: readonly ClusterNode[]): Promise<void> {
     assert.match(`${refused.code} ${refused.stderr}`, /^1 CONFIG_INVALID: [^]*nothing: unknown key/)
     writeFileSync(node.configFile, former.replaceAll('{ name: test,', '{ name: renamed,').replace('  routes:', '  routes:\n    - { id: reloaded, path: "/reloaded/**", upstream: main, isPublic: true }'))
     const [answer] = await json<readonly { readonly changed: readonly string[] }[]>(node, ['reload'])
-    assert.deepEqual(answer?.changed, ['gateway.routes', 'billing.operatorTokens', 'operator.tokens'])
+    assert.deepEqual(answer?.changed, ['gateway.routes', ...node.role === 'billing' ? ['billing.operatorTokens'] : [], 'operator.tokens'])
   }
 }
 
