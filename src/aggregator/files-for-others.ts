@@ -39,6 +39,8 @@ export interface FilesForOthers {
   readonly storeCopy: (file: CopiedFile, content: Readable, sha256: string) => Promise<void>
   /** Whether a copy with this content is here. */
   readonly hasCopy: (file: CopiedFile, sha256: string) => Promise<boolean>
+  /** Names of what is here of an aggregator's files, which may be this one. @throws TollgateError ARGUMENT_INVALID for an owner or partition that can't be */
+  readonly namesOf: (owner: string, partition: number, kind: FileKind) => string[]
   readonly listCopies: () => CopiedFile[]
 }
 
@@ -50,17 +52,27 @@ const patterns = {
 const ownerPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 const partitionMax = 999_999
 
-export function openFilesForOthers ({ stateFolder, flush }: { readonly stateFolder: string, readonly flush: (partition: number) => Promise<void> }): FilesForOthers {
-  const copies = path.join(stateFolder, 'copies')
-  const owners = (): string[] => existsSync(copies) ? readdirSync(copies).filter((name) => ownerPattern.test(name)).sort() : []
+export interface FilesForOthersOptions {
+  /** Of the aggregator whose folder it is. */
+  readonly ownerName: string
+  readonly stateFolder: string
+  readonly flush: (partition: number) => Promise<void>
+}
+
+export function openFilesForOthers ({ ownerName, stateFolder, flush }: FilesForOthersOptions): FilesForOthers {
+  const owners = (): string[] => ownersOfCopies(stateFolder)
   /** Own folder first, then those of copies. */
-  const foldersOf = (partition: number): string[] => [stateFolder, ...owners().map((owner) => path.join(copies, owner))].map((folder) => partitionFolder(folder, partition)).filter((folder) => existsSync(folder))
+  const foldersOf = (partition: number): string[] => [stateFolder, ...owners().map((owner) => folderOfOwner(stateFolder, owner))].map((folder) => partitionFolder(folder, partition)).filter((folder) => existsSync(folder))
+  const folderOfCopies = (owner: string, partition: number): string => {
+    if (!ownerPattern.test(owner) || !isPartition(partition)) throw new TollgateError('ARGUMENT_INVALID', `no aggregator's partition is called ${JSON.stringify(`${owner} ${partition}`.slice(0, 300))}`)
+    return partitionFolder(folderOfOwner(stateFolder, owner), partition)
+  }
   const placeOfCopy = ({ owner, partition, kind, name }: CopiedFile): string => {
-    if (!ownerPattern.test(owner) || !isPartition(partition) || !patterns[kind].test(name)) throw new TollgateError('ARGUMENT_INVALID', `no file of an aggregator is called ${JSON.stringify(`${owner} ${partition} ${kind} ${name}`.slice(0, 300))}`)
-    return placeOf(partitionFolder(path.join(copies, owner), partition), kind, name)
+    if (!patterns[kind].test(name)) throw new TollgateError('ARGUMENT_INVALID', `no file of an aggregator is called ${JSON.stringify(`${kind} ${name}`.slice(0, 300))}`)
+    return placeOf(folderOfCopies(owner, partition), kind, name)
   }
   return {
-    listPartitions: () => [...new Set([stateFolder, ...owners().map((owner) => path.join(copies, owner))].flatMap(partitionsWithin))].sort((a, b) => a - b),
+    listPartitions: () => [...new Set([stateFolder, ...owners().map((owner) => folderOfOwner(stateFolder, owner))].flatMap(partitionsWithin))].sort((a, b) => a - b),
     manifest: function * (partition) {
       for (const folder of foldersOf(partition)) yield * recordsOf(folder, folder === partitionFolder(stateFolder, partition))
     },
@@ -74,9 +86,24 @@ export function openFilesForOthers ({ stateFolder, flush }: { readonly stateFold
       const place = placeOfCopy(file)
       return existsSync(place) && await sha256OfFile(place) === sha256
     },
-    listCopies: () => owners().flatMap((owner) => copiesOf(path.join(copies, owner), owner))
+    namesOf: (owner, partition, kind) => {
+      const kept = namesIn(folderOfCopies(owner, partition), kind)
+      return owner === ownerName ? [...new Set([...namesIn(partitionFolder(stateFolder, partition), kind), ...kept])].sort() : kept
+    },
+    listCopies: () => owners().flatMap((owner) => copiesOf(folderOfOwner(stateFolder, owner), owner))
   }
 }
+
+function copiesFolder (stateFolder: string): string { return path.join(stateFolder, 'copies') }
+
+/** Aggregators of which copies are here. */
+export function ownersOfCopies (stateFolder: string): string[] {
+  const folder = copiesFolder(stateFolder)
+  return existsSync(folder) ? readdirSync(folder).filter((name) => ownerPattern.test(name)).sort() : []
+}
+
+/** The folder of an owner's copies: it is laid out as the owner's own. */
+export function folderOfOwner (stateFolder: string, owner: string): string { return path.join(copiesFolder(stateFolder), owner) }
 
 function isPartition (partition: number): boolean { return Number.isSafeInteger(partition) && partition >= 0 && partition <= partitionMax }
 
@@ -98,11 +125,14 @@ function * recordsOf (folder: string, isOwn: boolean): Generator<FlushRecord> {
 }
 
 function copiesOf (folder: string, owner: string): CopiedFile[] {
-  return partitionsWithin(folder).flatMap((partition) => {
-    const { archive, segments, flushes } = aggregatorFolders(partitionFolder(folder, partition))
-    const within: readonly (readonly [FileKind, string, string])[] = [['archive', archive, 'date=*/hour=*/*.parquet'], ['segment', segments, '*.parquet'], ['flush', flushes, '*.json']]
-    return within.flatMap(([kind, cwd, pattern]) => globSync(pattern, { cwd }).sort().map((name): CopiedFile => ({ owner, partition, kind, name })))
-  })
+  return partitionsWithin(folder).flatMap((partition) => (['archive', 'segment', 'flush'] as const).flatMap((kind) => namesIn(partitionFolder(folder, partition), kind).map((name): CopiedFile => ({ owner, partition, kind, name }))))
+}
+
+/** Names of the finished files of a partition's folder. */
+export function namesIn (folder: string, kind: FileKind): string[] {
+  const { archive, segments, flushes } = aggregatorFolders(folder)
+  const [cwd, pattern] = ({ archive: [archive, 'date=*/hour=*/*.parquet'], segment: [segments, '*.parquet'], flush: [flushes, '*.json'] } as const)[kind]
+  return globSync(pattern, { cwd }).sort()
 }
 
 /** Tells two that arrive at the same time apart. */

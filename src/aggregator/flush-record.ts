@@ -7,6 +7,7 @@ import path from 'node:path'
 import { TollgateError } from '../domain/errors.ts'
 import { writeFileDurable } from '../platform/durable-file.ts'
 import type { StoredHourMark } from './batch.ts'
+import type { AggregatorFolders } from './folders.ts'
 import type { StreamMark } from './state.ts'
 
 export interface ArchiveFile {
@@ -85,7 +86,15 @@ export function writeFlushRecord (folder: string, record: FlushRecord): void {
 /** Names of all flushes that have a record, oldest first. */
 export function listFlushes (folder: string): string[] {
   if (!existsSync(folder)) return []
-  return readdirSync(folder).filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length)).sort()
+  return readdirSync(folder).filter((name) => name.endsWith(suffix)).map(flushNamed).sort()
+}
+
+/** The flush whose record is called so. */
+export function flushNamed (recordName: string): string { return recordName.slice(0, -suffix.length) }
+
+/** Absolute paths of a flush's files, its record behind them. @throws TollgateError ARCHIVE_INCOMPLETE when the record is missing or damaged */
+export function filesOfFlush ({ archive, flushes }: Pick<AggregatorFolders, 'archive' | 'flushes'>, flush: string): string[] {
+  return [...readFlushRecord(flushes, flush).files.map(({ file }) => path.join(archive, file)), path.join(flushes, flush + suffix)]
 }
 
 /** @throws TollgateError ARCHIVE_INCOMPLETE when the record is missing or damaged */

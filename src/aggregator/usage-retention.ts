@@ -1,11 +1,10 @@
 // Which part of the usage log the brokers may delete: what is in the archive, by a flush that was published, has as many
 // copies as it should have, and is older than it has to be kept for other readers. Only copies are dropped: one flush whose
 // copies are missing holds up everything behind it.
-import path from 'node:path'
 import type { KafkaAdmin } from '../kafka/port.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
-import { readFlushRecord } from './flush-record.ts'
+import { filesOfFlush } from './flush-record.ts'
 import type { AggregatorFolders } from './folders.ts'
 
 /** Finished files of one partition: absolute paths. */
@@ -49,9 +48,7 @@ export class UsageRetention {
     const rows = await reader.rows<OffsetRow>('SELECT * FROM archived_offsets WHERE sourcePartition = $1 AND NOT isSafe AND archivedOffset <= $2 ORDER BY archivedOffset LIMIT $3', [partition, publishedOffset, flushesPerTick])
     for (const { archivedOffset, flush } of rows) {
       if (flush !== null) {
-        const record = readFlushRecord(folders.flushes, flush)
-        const files = [...record.files.map(({ file }) => path.join(folders.archive, file)), path.join(folders.flushes, `${flush}.json`)]
-        if (!await onArchived({ partition, files })) return
+        if (!await onArchived({ partition, files: filesOfFlush(folders, flush) })) return
       }
       await write('UPDATE archived_offsets SET isSafe = true WHERE sourcePartition = $1 AND archivedOffset = $2', [partition, Number(archivedOffset)])
     }

@@ -23,7 +23,7 @@ import type { LimiterSpec, RegistrySpec } from '../gateway/options.ts'
 import { startJournal } from '../journal/start.ts'
 import { startGatewayCount } from '../limiter/gateway-count.ts'
 import { createLimiterMemory } from '../limiter/shared-memory.ts'
-import { clockFrom } from '../platform/clock.ts'
+import { after, clockFrom, every } from '../platform/clock.ts'
 import { metricJson } from '../platform/metrics.ts'
 import { redisOptionsOf } from '../platform/redis.ts'
 import { stateFiles } from '../platform/state-files.ts'
@@ -46,6 +46,11 @@ import { kafkaOptionsOf } from '../config/kafka-options.ts'
 import { threadReload } from './reload.ts'
 import { billingOptionsOf, gatewayRulesOf, journalOptionsOf, workersOf } from './thread-options.ts'
 import { startTopicCheck } from './topic-check.ts'
+
+/** Peers that start together with this one are there by then. */
+const repairDelayMs = 60_000
+/** How long a peer's new disk may go without what the old one held for us. */
+const repairPeriodMs = 15 * 60_000
 
 /** @throws what a part can't start with, after everything started before it has stopped again */
 export async function startCluster (loaded: LoadedProgram, roles: readonly Role[], options: ProgramOptions): Promise<Program> {
@@ -80,7 +85,7 @@ async function addAggregator ({ config, inForce, environment, onDeath, parts, so
   })
   parts.push(aggregator)
   sources.push(sourceOf(aggregator))
-  routes.push(...fileRoutes({ files: openFilesForOthers({ stateFolder: config.state, flush: aggregator.flush }), tokens: () => inForce().config.operator.tokens }))
+  routes.push(...fileRoutes({ files: openFilesForOthers({ ownerName: config.aggregator.name, stateFolder: config.state, flush: aggregator.flush }), tokens: () => inForce().config.operator.tokens }))
   copies.push(async (folder) => copyOfPartitions(await aggregator.backup(folder)))
   return recoverHandlers(aggregator)
 }
@@ -92,7 +97,9 @@ function startPeerCopies (config: Config, { parts, sources, log }: Pick<Assembly
   const peers = openPeerCopies({ ownerName: config.aggregator.name, stateFolder: config.state, peers: peerAddressesOf(config.archive.peers), copies, log })
   const { port1, port2 } = new MessageChannel()
   openRpc(port1, { archived: (files: ArchivedFiles) => peers.bring(files) })
-  parts.push({ name: 'copies for peers', stop: () => { port1.close(); peers.close() } })
+  const repair = (): void => { peers.repair().catch((error: unknown) => { log.warn({ error }, 'what copies peers have lost could not be found out; it is tried again') }) }
+  const timers = [after(repairDelayMs, repair, { isReferenced: false }), every(repairPeriodMs, repair)]
+  parts.push({ name: 'copies for peers', stop: () => { for (const timer of timers) timer.cancel(); port1.close(); peers.close() } })
   sources.push({
     name: 'copies for peers',
     health: async () => ({ isReady: true, reasons: [] }),

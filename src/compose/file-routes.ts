@@ -6,6 +6,7 @@
 //   POST /files/partition-P/flush                      what is counted goes to the archive first
 //   PUT  /copies/OWNER/partition-P/KIND/NAME           keeps a copy; X-Content-SHA256 is the content's hash
 //   HEAD /copies/OWNER/partition-P/KIND/NAME           200 when a copy of that hash is here, else 404
+//   GET  /copies/OWNER/partition-P/KIND                names of what is here, a JSON string a line
 //
 // Each needs one of `operator.tokens` as a bearer token.
 import { createReadStream } from 'node:fs'
@@ -41,7 +42,7 @@ export function fileRoutes (parts: FileRouteParts): OperatorRoute[] {
       }
     }
   })
-  return [guarded('/files', (request, response, path) => answerFiles(parts.files, request, response, path)), guarded('/copies', (request, response, path) => keepCopy(parts.files, request, response, path))]
+  return [guarded('/files', (request, response, path) => answerFiles(parts.files, request, response, path)), guarded('/copies', (request, response, path) => answerCopies(parts.files, request, response, path))]
 }
 
 function decoded (path: string): string {
@@ -63,8 +64,7 @@ async function answerFiles (files: FilesForOthers, request: IncomingMessage, res
     await files.flush(partition)
     sendJson(response, { partition })
   } else if (what === 'manifest' && name === undefined && request.method === 'GET') {
-    response.writeHead(200, { 'content-type': 'application/x-ndjson' })
-    await pipeline(Readable.from(linesOf(files, partition)), response)
+    await sendLines(response, files.manifest(partition))
   } else if (kind !== undefined && name !== undefined && request.method === 'GET') {
     const file = files.fileOf(partition, kind, name)
     if (file === undefined) { refuse(request, response, 404, 'there is no such file'); return }
@@ -73,16 +73,19 @@ async function answerFiles (files: FilesForOthers, request: IncomingMessage, res
   } else refuse(request, response, 405, 'that isn\'t done here')
 }
 
-function * linesOf (files: FilesForOthers, partition: number): Generator<string> {
-  for (const record of files.manifest(partition)) yield `${JSON.stringify(record)}\n`
+async function sendLines (response: ServerResponse, items: Iterable<unknown>): Promise<void> {
+  const lines = function * (): Generator<string> { for (const item of items) yield `${JSON.stringify(item)}\n` }
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  await pipeline(Readable.from(lines()), response)
 }
 
-async function keepCopy (files: FilesForOthers, request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
-  const match = /^\/([^/]+)\/partition-(\d{1,6})\/([a-z]+)\/(.+)$/.exec(path)
-  const [, owner = '', number, what, name = ''] = match ?? []
+async function answerCopies (files: FilesForOthers, request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+  const match = /^\/([^/]+)\/partition-(\d{1,6})\/([a-z]+)(?:\/(.+))?$/.exec(path)
+  const [, owner = '', number, what, name] = match ?? []
   const kind = kinds.find((each) => each === what)
+  if (kind !== undefined && name === undefined && request.method === 'GET') { await sendLines(response, files.namesOf(owner, Number(number), kind)); return }
   const sha256 = request.headers[copyHashHeader]
-  if (kind === undefined || (request.method !== 'PUT' && request.method !== 'HEAD')) { refuse(request, response, 404, 'copies are brought by PUT /copies/OWNER/partition-P/KIND/NAME'); return }
+  if (kind === undefined || name === undefined || (request.method !== 'PUT' && request.method !== 'HEAD')) { refuse(request, response, 404, 'copies are brought by PUT /copies/OWNER/partition-P/KIND/NAME'); return }
   if (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) { refuse(request, response, 400, `${copyHashHeader} must be the SHA-256 of the content`); return }
   const file = { owner, partition: Number(number), kind, name }
   if (request.method === 'HEAD') {

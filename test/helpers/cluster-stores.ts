@@ -122,7 +122,7 @@ export class ClusterStores {
     const known = this.addresses.get(owner)
     if (known !== undefined) return known
     const [port = 0] = await freePorts(1)
-    const files = openFilesForOthers({ stateFolder: this.stateOf(owner), flush: async (partition) => { await this.flush(owner, partition) } })
+    const files = openFilesForOthers({ ownerName: owner, stateFolder: this.stateOf(owner), flush: async (partition) => { await this.flush(owner, partition) } })
     const server = await openOperatorListener({ host: '127.0.0.1', port, sources: () => [], routes: () => fileRoutes({ files, tokens: () => [{ name: 'test', token }] }), phase: () => 'serving', log: silent })
     this.#t.after(() => { server.close(); server.closeAllConnections() })
     const address = { url: `http://127.0.0.1:${port}`, token }

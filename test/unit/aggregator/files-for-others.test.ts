@@ -22,7 +22,7 @@ function write (file: string, text: string): void {
 
 test('files of all partitions are found, and nothing else', (t) => {
   const stateFolder = temporaryFolder(t, 'files')
-  const files = openFilesForOthers({ stateFolder, flush: async () => {} })
+  const files = openFilesForOthers({ ownerName: 'pi-1', stateFolder, flush: async () => {} })
   assert.deepEqual([files.listPartitions(), files.listCopies()], [[], []])
   write(path.join(stateFolder, 'partition-3', 'archive', archived), 'events')
   write(path.join(stateFolder, 'partition-0', 'aggregator', 'segments', 'partition=0-segment=1-abcdef01.parquet'), 'rows')
@@ -43,7 +43,7 @@ test('files of all partitions are found, and nothing else', (t) => {
 
 test('a copy is kept when its hash is right, is found like a file of our own, and stands in the manifest', async (t) => {
   const stateFolder = temporaryFolder(t, 'copies')
-  const files = openFilesForOthers({ stateFolder, flush: async () => {} })
+  const files = openFilesForOthers({ ownerName: 'pi-1', stateFolder, flush: async () => {} })
   const copy: CopiedFile = { owner: 'pi-2', partition: 4, kind: 'archive', name: archived }
   await assert.rejects(files.storeCopy(copy, Readable.from(['other content']), sha256('content')), { code: 'ARGUMENT_INVALID' })
   assert.equal(files.fileOf(4, 'archive', archived), undefined)
@@ -64,7 +64,7 @@ test('a copy is kept when its hash is right, is found like a file of our own, an
 
 test('a damaged record of our own is told; a damaged copy is no copy', (t) => {
   const stateFolder = temporaryFolder(t, 'damaged')
-  const files = openFilesForOthers({ stateFolder, flush: async () => {} })
+  const files = openFilesForOthers({ ownerName: 'pi-1', stateFolder, flush: async () => {} })
   write(path.join(stateFolder, 'copies', 'pi-2', 'partition-1', 'archive', 'flush', 'damaged-1.json'), 'no record')
   assert.deepEqual([...files.manifest(1)], [])
   write(path.join(stateFolder, 'partition-1', 'archive', 'flush', 'damaged-1.json'), 'no record')
