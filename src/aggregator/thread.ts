@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { MessagePort } from 'node:worker_threads'
 import { serveHourlyLog } from '../hourly-log/embedded.ts'
-import { metricsJson, openMetrics } from '../platform/metrics.ts'
+import { gauge, metricsJson, openMetrics } from '../platform/metrics.ts'
 import { runThread } from '../platform/thread.ts'
 import type { ThreadContext, ThreadService } from '../platform/thread.ts'
 import { openEmbeddedUsageLog } from '../usage-log/embedded.ts'
@@ -12,6 +12,7 @@ import type { LoopOptions } from './aggregator-loop.ts'
 import { openAggregatorMetrics } from './aggregator-metrics.ts'
 import { copyAggregator } from './backup.ts'
 import type { AggregatorCopy } from './backup.ts'
+import { openConservation } from './conservation.ts'
 import { openHourlySource } from './hourly-source.ts'
 import { openAggregator } from './open.ts'
 import { openOperations } from './operations.ts'
@@ -36,6 +37,8 @@ async function start ({ options, log, clock }: ThreadContext<AggregatorThreadOpt
   const server = serveHourlyLog(options.hourlyLogPort, source)
   const registry = openMetrics()
   const metrics = openAggregatorMetrics(registry)
+  const conservation = await openConservation(aggregator)
+  const differences = gauge(registry, 'tollgate_conservation_differences')
   const loop = new AggregatorLoop({ aggregator, usageLog, options, clock, log, metrics, onCommit: server.notify })
   await loop.start((error) => {
     // Thrown where nobody catches it: the thread ends, and with it the process, so that the next start can repair.
@@ -45,12 +48,14 @@ async function start ({ options, log, clock }: ThreadContext<AggregatorThreadOpt
     health: () => loop.health(),
     metrics: async () => {
       metrics.measure(aggregator, { problems: problems.length, nowMs: clock.nowMs() })
+      differences.set(await conservation.differences())
       return await metricsJson(registry)
     },
     stop: async () => {
       await loop.stop()
       server.close()
       source.close()
+      conservation.close()
       await usageLog.close()
       close()
     },

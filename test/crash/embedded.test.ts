@@ -126,6 +126,12 @@ async function billedCount (files: ProgramFiles): Promise<number> {
   return content.result.totalCount
 }
 
+/** Every stream but the last has ended, so that nearly all hours are compared. */
+async function differencesMetric (files: ProgramFiles): Promise<string | undefined> {
+  const text = await (await fetch(`http://127.0.0.1:${files.ports.operator}/metrics`)).text()
+  return /^tollgate_conservation_differences (\d+)$/m.exec(text)?.[1]
+}
+
 /** @returns the kills */
 async function runRound (t: TestContext, seed: number): Promise<number> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tollgate-crash-'))
@@ -165,6 +171,7 @@ hourlyLog: { segmentRowsMax: 20 }
   t.diagnostic(`note: seed ${seed}: ${tally.kills} kills, ${tally.withInFlight} of the random ones with a request in flight, ${verdict.complete} complete, ${verdict.cut} cut, ${verdict.unsent} unsent`)
   assert.deepEqual(verdict.wrong, [])
   assert.equal(verify.code, 0, `verify: ${verify.stdout}${verify.stderr}`)
+  assert.equal(await differencesMetric(files), '0', 'the metric of conservation')
   assert.equal(billed, verdict.billable, 'the bill over HTTP is the billable events of the archive')
   assert.deepEqual(tally.missed, [], 'every named point was reached, at the second try at the latest')
   for (const point of crashPointNames) assert.ok((tally.byPoint.get(point) ?? 0) >= killsPerPoint, `${point} was hit ${tally.byPoint.get(point) ?? 0} times`)

@@ -5,6 +5,7 @@ import { globSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:
 import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { openConservation } from '../../src/aggregator/conservation.ts'
 import { openOperations } from '../../src/aggregator/operations.ts'
 import type { AggregatorOperations } from '../../src/aggregator/operations.ts'
 import type { OpenedAggregator } from '../../src/aggregator/open.ts'
@@ -119,6 +120,25 @@ for (const [store, what, edit, named] of edits) {
     assert.equal(report.exitCode, 1)
   })
 }
+
+test('the metric of conservation: what gateways say against what is counted, but for what was acknowledged', async (t) => {
+  const stores = await openStores(t, await fill(t))
+  const { aggregator } = stores.opened
+  const conservation = await openConservation(aggregator)
+  t.after(() => { conservation.close() })
+  const differencesAfter = async (sql: string): Promise<number> => {
+    await aggregator.parts.writer.run(sql)
+    return await conservation.differences()
+  }
+  assert.equal(await conservation.differences(), 0)
+  assert.equal(await differencesAfter('UPDATE tallies SET billable = billable - 1 WHERE gatewayId = \'gateway-2\''), 1)
+  assert.equal(await differencesAfter('UPDATE stream_marks SET state = \'open\', watermarkMs = 0 WHERE gatewayId = \'gateway-2\''), 0, 'an hour that may still change')
+  assert.equal(await differencesAfter('UPDATE stream_marks SET state = \'closed\' WHERE gatewayId = \'gateway-2\''), 1)
+  assert.equal(await differencesAfter('UPDATE hour_marks SET answered = answered + 1 WHERE gatewayId = \'gateway-1\''), 2)
+  await stores.operations.acknowledge({ gatewayId: 'gateway-2', hour: testHour + 2, reason: 'it is known', ledger: await stores.ledger.totals() })
+  assert.equal(await conservation.differences(), 1)
+  assert.equal(await differencesAfter('UPDATE tallies SET billable = billable - 1 WHERE gatewayId = \'gateway-2\''), 2, 'other numbers than those that were acknowledged')
+})
 
 test('a seq that is missing in the archive is named, with files that are as they were written', async (t) => {
   const folder = await fill(t)
