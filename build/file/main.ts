@@ -22,7 +22,10 @@ const compressionLevel = 19
 
 /** As bin/tollgate starts a checkout. */
 const nodeOptions = ['--max-semi-space-size=8', '--no-parallel-scavenge', '--disable-warning=ExperimentalWarning']
-const loader = `const script = require('node:zlib').zstdDecompressSync(new Uint8Array(require('node:sea').getRawAsset('main'))).toString('latin1')
+/** The C library reads its settings before anything of ours runs, so the program starts itself once more, with the same process id, before it has read its own scripts. */
+const loader = `const { argv, argv0, env, execPath, execve } = process
+if (argv[2] === 'run' && env.MALLOC_ARENA_MAX === undefined) execve(execPath, [argv0, ...argv.slice(2)], { ...env, MALLOC_ARENA_MAX: '2' })
+const script = require('node:zlib').zstdDecompressSync(new Uint8Array(require('node:sea').getRawAsset('main'))).toString('latin1')
 require('node:vm').compileFunction(script, ['require', 'module', 'exports'], { filename: 'tollgate' })(require, module, exports)
 `
 const switchOff = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:0'

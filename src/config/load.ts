@@ -116,11 +116,6 @@ export function isLoggedToJournal (env: Environment = process.env): boolean {
   return device === String(dev) && inode === String(ino)
 }
 
-/** Each thread's own heap of the C library would keep what DuckDB once needed: 120 MB less when work is over. Undefined when the environment has its own wish. */
-export function environmentWithFewArenas (env: Environment = process.env): Environment | undefined {
-  return env['MALLOC_ARENA_MAX'] === undefined ? { ...env, MALLOC_ARENA_MAX: '2' } : undefined
-}
-
 /** TOLLGATE_CRASH_POINT=journal.after-write:3, for the crash tests. @throws ConfigError */
 export function crashPointFrom (env: Environment = process.env): CrashPointSpec | undefined {
   const text = env['TOLLGATE_CRASH_POINT']

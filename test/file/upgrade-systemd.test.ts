@@ -1,5 +1,5 @@
 // Upgrade and downgrade under a real systemd, with traffic on: the file is replaced, the unit restarted, twice. The unit drains
-// and is ready again by its own word, and the bill is what clients were answered.
+// and is ready again by its own word, all within its memory limit, and the bill is what clients were answered.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import path from 'node:path'
@@ -8,6 +8,8 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { version } from '../../src/platform/version.ts'
+import { holdToMemory } from '../helpers/memory-group.ts'
+import type { MemoryGroup } from '../helpers/memory-group.ts'
 import { archivedByTrace, wronglyBilled } from '../helpers/oracle-archive.ts'
 import { laterFile, laterVersion } from '../helpers/other-builds.ts'
 import { ownTarget, packedFile } from '../helpers/packed-file.ts'
@@ -59,6 +61,22 @@ function startTraffic (t: TestContext, machine: SystemdMachine, token: string): 
   }
 }
 
+/** The unit's limit was the kernel's, it was enough, and it is one. */
+function checkMemoryLimit (t: TestContext, { run }: SystemdMachine, { memoryMax, group }: { readonly memoryMax: number, readonly group: MemoryGroup | undefined }): void {
+  if (group === undefined) {
+    const own = '/sys/fs/cgroup/system.slice/tollgate.service'
+    assert.equal(run(`cat ${own}/memory.max`).trim(), String(memoryMax))
+    assert.match(run(`cat ${own}/memory.events`), /^oom_kill 0$/m)
+    return
+  }
+  assert.equal(group.kills(), 0, 'traffic, upgrade and downgrade stay below the limit')
+  t.diagnostic(`note: at most ${Math.round(group.peakBytes() / 2 ** 20)} of ${memoryMax / 2 ** 20} MiB, files in memory included`)
+  const process = run('systemctl show tollgate -p MainPID --value')
+  assert.throws(() => run('systemd-run --quiet --wait tail /dev/zero'), 'what takes all memory is killed')
+  assert.equal(group.kills(), 1)
+  assert.equal(run('systemctl show tollgate -p MainPID --value'), process, 'and Tollgate goes on')
+}
+
 test('up and down under systemd, with traffic on: the bill is what clients were answered', async (t) => {
   if (process.getuid?.() !== 0) {
     t.skip('only root can boot a container')
@@ -68,6 +86,9 @@ test('up and down under systemd, with traffic on: the bill is what clients were 
   const machine = await bootMachine(t, { file: builds.own, configuration })
   const { run } = machine
   const show = (name: string): string => run(`systemctl show tollgate -p ${name} --value`).trim()
+  const memoryMax = Number(show('MemoryMax'))
+  assert.equal(memoryMax, 1800 * 2 ** 20)
+  const group = holdToMemory(t, machine, memoryMax)
   run('systemctl start tollgate')
   run(`${asUser} tollgate member create --name Ada`)
   const { token } = JSON.parse(run(`${asUser} tollgate key create --member 1 --grade GRADE_PREMIUM --json`)) as { readonly token: string }
@@ -83,11 +104,7 @@ test('up and down under systemd, with traffic on: the bill is what clients were 
   assert.equal(show('Result'), 'success', 'the one before stopped in order')
   await changeTo(builds.own, version)
   await traffic.answered(200)
-  assert.equal(show('MemoryMax'), String(1800 * 2 ** 20))
-  // Where the kernel's memory controller belongs to the first version of cgroups, a container's systemd can't set it.
-  const limit = run('cat /sys/fs/cgroup/system.slice/tollgate.service/memory.max || echo none').trim()
-  if (limit === 'none') t.diagnostic('note: this kernel gives containers no memory controller: that the limit holds was not seen')
-  else assert.equal(limit, show('MemoryMax'), 'the kernel holds it to its limit')
+  checkMemoryLimit(t, machine, { memoryMax, group })
   const memories = await traffic.end()
   assert.match(run(`${asUser} tollgate verify --wait 60`), /ok/)
   const today = new Date().toISOString().slice(0, 10)

@@ -162,11 +162,11 @@ export class ProgramEnded extends Error {
 export interface CommandResult { readonly code: number, readonly stdout: string, readonly stderr: string }
 
 /** Runs a command of the program to its end. */
-export function runCommand (files: Pick<ProgramFiles, 'folder' | 'configFile'>, argv: readonly string[], options: { readonly withConfig?: boolean, readonly timeoutMs?: number } = {}): Promise<CommandResult> {
+export function runCommand (files: Pick<ProgramFiles, 'folder' | 'configFile'>, argv: readonly string[], options: { readonly withConfig?: boolean, readonly timeoutMs?: number, readonly env?: Readonly<Record<string, string>> } = {}): Promise<CommandResult> {
   const all = options.withConfig === false ? argv : [...argv, '--config', files.configFile]
   return new Promise((resolve) => {
     const { file, argv: first, variables } = command()
-    execFile(file, [...first, ...all], { cwd: files.folder, env: { ...process.env, ...variables }, timeout: options.timeoutMs ?? 120_000, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+    execFile(file, [...first, ...all], { cwd: files.folder, env: { ...process.env, ...variables, ...options.env }, timeout: options.timeoutMs ?? 120_000, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1
       resolve({ code, stdout, stderr })
     })
