@@ -94,7 +94,7 @@ export function writeConfiguration (options: { readonly folder: string, readonly
 }
 
 /** As bin/tollgate starts it. */
-export const mainArguments = ['--max-semi-space-size=8', '--single-threaded-gc', '--disable-warning=ExperimentalWarning', path.join(root, 'src/main.ts')]
+export const mainArguments = ['--max-semi-space-size=8', '--single-threaded-gc', '--expose-gc', '--disable-warning=ExperimentalWarning', path.join(root, 'src/main.ts')]
 
 export function runCommand (configFile: string, argv: readonly string[]): Promise<CommandResult> {
   return new Promise((resolve) => {

@@ -21,7 +21,7 @@ const packedBytesMax = 60_000_000
 const compressionLevel = 19
 
 /** As bin/tollgate starts a checkout. */
-const nodeOptions = ['--max-semi-space-size=8', '--single-threaded-gc', '--disable-warning=ExperimentalWarning']
+const nodeOptions = ['--max-semi-space-size=8', '--single-threaded-gc', '--expose-gc', '--disable-warning=ExperimentalWarning']
 /** The C library reads its settings before anything of ours runs, so the program starts itself once more, with the same process id, before it has read its own scripts. */
 const loader = `const { argv, argv0, env, execPath, execve } = process
 if (argv[2] === 'run' && env.MALLOC_ARENA_MAX === undefined) execve(execPath, [argv0, ...argv.slice(2)], { ...env, MALLOC_ARENA_MAX: '2' })

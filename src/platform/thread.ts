@@ -8,6 +8,7 @@ import { clockFrom } from './clock.ts'
 import type { Clock, ClockSpec } from './clock.ts'
 import { armCrashPoint } from './crash-points.ts'
 import type { CrashPointSpec } from './crash-points.ts'
+import { collectGarbage } from './garbage.ts'
 import { openLogger } from './logger.ts'
 import type { Logger, LogLevel } from './logger.ts'
 import { packedScript, prepareNative } from './native.ts'
@@ -64,6 +65,7 @@ export function runThread<Options> (start: (context: ThreadContext<Options>) => 
     start: async () => {
       service = await start({ options: options as Options, log, clock: clockFrom(environment.clock) })
       Object.assign(handlers, service.handlers)
+      collectGarbage()
     },
     health: () => ready().health(),
     metrics: () => ready().metrics(),
