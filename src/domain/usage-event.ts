@@ -69,6 +69,28 @@ export const eventBytesMax = largestEventBytes()
 /** `,"streamId":"…","seq":N,"prevSeq":M}` and the line's end, at the largest. */
 export const eventChainBytesMax = Buffer.byteLength(`,"streamId":"${'x'.repeat(eventTextBytesMax.streamId)}","seq":${Number.MAX_SAFE_INTEGER},"prevSeq":${Number.MAX_SAFE_INTEGER}}\n`)
 
+/** `boundedJsonText` of a field that is mostly what it was the last time. */
+function repeatedText (bytesMax: number): (text: string) => string {
+  let last = ''
+  let json = '""'
+  return (text) => {
+    if (text !== last) {
+      json = boundedJsonText(text, bytesMax)
+      last = text
+    }
+    return json
+  }
+}
+
+const repeated = {
+  requestProtocol: repeatedText(eventTextBytesMax.requestProtocol),
+  requestMethod: repeatedText(eventTextBytesMax.requestMethod),
+  clientIp: repeatedText(eventTextBytesMax.clientIp),
+  clientAgent: repeatedText(eventTextBytesMax.clientAgent),
+  routeId: repeatedText(eventTextBytesMax.routeId),
+  gatewayId: repeatedText(eventTextBytesMax.gatewayId)
+}
+
 /**
  * The event as JSON without its closing brace; the journal appends the chain. Fields in a fixed order, at most
  * `eventBytesMax` bytes of UTF-8, no line break.
@@ -79,21 +101,21 @@ export function encodeUsageEvent (event: UsageEvent): string {
   let json = '{"eventId":' + boundedJsonText(event.eventId, max.eventId) +
     ',"requestTime":"' + formatTimeMs(event.requestTimeMs) +
     '","responseTime":"' + formatTimeMs(event.responseTimeMs) +
-    '","requestProtocol":' + boundedJsonText(event.requestProtocol, max.requestProtocol) +
-    ',"requestMethod":' + boundedJsonText(event.requestMethod, max.requestMethod) +
+    '","requestProtocol":' + repeated.requestProtocol(event.requestProtocol) +
+    ',"requestMethod":' + repeated.requestMethod(event.requestMethod) +
     ',"requestUri":' + boundedJsonText(event.requestUri, max.requestUri) +
     ',"responseStatus":' + digits('responseStatus', event.responseStatus, 999)
   if (isText(event.errorCode)) json += ',"errorCode":' + boundedJsonText(event.errorCode, max.errorCode)
-  if (isText(event.clientIp)) json += ',"clientIp":' + boundedJsonText(event.clientIp, max.clientIp)
-  if (isText(event.clientAgent)) json += ',"clientAgent":' + boundedJsonText(event.clientAgent, max.clientAgent)
+  if (isText(event.clientIp)) json += ',"clientIp":' + repeated.clientIp(event.clientIp)
+  if (isText(event.clientAgent)) json += ',"clientAgent":' + repeated.clientAgent(event.clientAgent)
   if (event.apiKeyId !== undefined) json += ',"apiKeyId":' + digits('apiKeyId', event.apiKeyId)
   if (event.memberId !== undefined) json += ',"memberId":' + digits('memberId', event.memberId)
   if (event.memberGrade !== undefined) json += ',"memberGrade":"' + event.memberGrade + '"'
   json += ',"traceId":' + boundedJsonText(event.traceId, max.traceId)
   if (isText(event.traceparent)) json += ',"traceparent":' + boundedJsonText(event.traceparent, max.traceparent)
-  json += ',"routeId":' + boundedJsonText(event.routeId, max.routeId) +
+  json += ',"routeId":' + repeated.routeId(event.routeId) +
     ',"apiEndpointId":' + digits('apiEndpointId', event.apiEndpointId) +
-    ',"gatewayId":' + boundedJsonText(event.gatewayId, max.gatewayId) +
+    ',"gatewayId":' + repeated.gatewayId(event.gatewayId) +
     ',"requestBytes":' + digits('requestBytes', event.requestBytes) +
     ',"responseBytes":' + digits('responseBytes', event.responseBytes)
   if (event.upstreamLatencyMs !== undefined) json += ',"upstreamLatencyMs":' + digits('upstreamLatencyMs', Math.round(event.upstreamLatencyMs))
