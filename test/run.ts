@@ -26,6 +26,7 @@ const longForms: readonly Group[] = [
   { name: 'edge', pattern: 'test/edge/load.test.ts', testsMin: 4, concurrency: 1, fileTimeoutMs: hour },
   { name: 'soak', pattern: 'test/crash/cluster.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 48 * hour },
   { name: 'cluster', pattern: 'test/hosts/cluster.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 3 * hour },
+  { name: 'elastic', pattern: 'test/elastic/*.test.ts', testsMin: 2, concurrency: 1, fileTimeoutMs: hour },
   { name: 'arm64', pattern: 'test/file/arm64.test.ts', testsMin: 4, concurrency: 1, fileTimeoutMs: hour }
 ]
 

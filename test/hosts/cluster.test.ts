@@ -1,6 +1,6 @@
 // Four machines from nothing, by the playbooks a person runs: deployed, loaded, billed to the unit, proven; run again without a
 // change; upgraded under load; a version that doesn't work, from which each machine comes back by itself; and what happens to
-// machines (cluster-faults.ts), down to a power cut of all four.
+// machines (cluster-faults.ts), down to a power cut of all four; at last everything taken off again.
 import assert from 'node:assert/strict'
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
@@ -185,5 +185,21 @@ test('four machines from nothing', async (t) => {
       const log = host.run('journalctl --no-pager -o cat')
       assert.deepEqual(secrets.filter((secret) => log.includes(secret)), [], `${host.name}: in the journal`)
     }
+  })
+
+  await t.test('everything is taken off again, data only when asked for', async () => {
+    const uninstall = async (...argv: string[]): Promise<AnsibleResult> => await cluster.playbook('playbooks/uninstall.yml', argv)
+    const refused = await uninstall()
+    assert.notEqual(refused.code, 0)
+    assert.match(refused.output, /Say that you mean it: -e sure=yes/)
+    const left = (host: DeployHost): string => host.run('ls -d /etc/tollgate* /etc/systemd/system/*tollgate* /usr/local/bin/tollgate /opt/kafka /etc/kafka /etc/redis/users.acl 2>/dev/null || true')
+    const running = (host: DeployHost): string => host.run('systemctl list-units --state=running --plain --no-legend "tollgate*" "kafka*" "redis*" "elasticsearch*" "prometheus.service"')
+    for (const host of made.hosts) assert.ok(left(host) !== '' && running(host) !== '', host.name)
+    assertDone(await uninstall('-e', 'sure=yes'), 'uninstall.yml')
+    for (const host of made.hosts) assert.deepEqual([left(host), running(host)], ['', ''], host.name)
+    for (const host of [pi1, pi2]) assert.match(host.run('ls /data'), /kafka[^]*tollgate/, 'data stays')
+    assert.ok(await answers(pi4.address, upstreamPort), 'the API is open to all again')
+    assertDone(await uninstall('-e', 'sure=yes', '-e', 'with_data=true'), 'uninstall.yml with data')
+    for (const host of made.hosts) assert.doesNotMatch(host.run('ls /data'), /tollgate|kafka|redis|elasticsearch/, host.name)
   })
 })

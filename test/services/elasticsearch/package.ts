@@ -6,7 +6,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFi
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { madeOnce } from '../../helpers/made-once.ts'
-import { elasticsearchHome, elasticsearchVersion } from './files.ts'
+import { elasticsearchVersion, searchServerHome } from './files.ts'
 
 const services = path.resolve(import.meta.dirname, '../../../.tollgate/services')
 const folder = path.join(services, `elasticsearch-repository-${elasticsearchVersion}`)
@@ -55,7 +55,7 @@ export interface ElasticsearchRepository {
 }
 
 export async function elasticsearchRepository (): Promise<ElasticsearchRepository> {
-  const home = await elasticsearchHome()
+  const home = await searchServerHome('elasticsearch')
   madeOnce(folder, (fresh) => { make(home, fresh) })
   return { folder, version: elasticsearchVersion, keyFile: path.join(folder, 'key.asc'), keyFingerprint: readFileSync(path.join(folder, 'fingerprint'), 'utf8') }
 }
