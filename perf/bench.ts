@@ -18,9 +18,10 @@ import { memory } from './scenarios/memory.ts'
 import { pipeline } from './scenarios/pipeline.ts'
 import { redis } from './scenarios/redis.ts'
 import { shipper } from './scenarios/shipper.ts'
+import { stagesOfARequest } from './scenarios/stages.ts'
 import { takeOver } from './scenarios/take-over.ts'
 
-const scenarios: readonly Scenario[] = [gateway, pipeline, billing, memory, file, shipper, clusterPipeline, redis, freshness, takeOver, backlog, flushCost]
+const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, pipeline, billing, memory, file, shipper, clusterPipeline, redis, freshness, takeOver, backlog, flushCost]
 /** All scenarios of the cluster. */
 const clusterGroup = 'cluster'
 
