@@ -65,7 +65,7 @@ async function run (context: BenchContext): Promise<ScenarioResult> {
   return {
     settings: [
       `All roles in one process, autocannon with ${connections} connections as fast as answers come; the gateway's only worker profiles itself for ${context.isQuick ? windowS.quick : windowS.full} s (a sample each 250 us), which costs it a tenth or so.`,
-      'A stage\'s microseconds are its share of the samples in which the thread was not idle, times the thread\'s CPU a request as the kernel counts it in the same seconds. Not metered: the benchmark\'s own metering in place of the product\'s (perf/contestants/unmetered.ts).',
+      'A stage\'s microseconds are its share of the samples in which the thread was not idle, times the thread\'s CPU a request as the kernel counts it in the same seconds; where other threads take the processor away from it, that counts at the call where it lost it, such as a call that wakes them. Not metered: the benchmark\'s own metering in place of the product\'s (perf/contestants/unmetered.ts).',
       `${context.rounds} rounds, medians.`
     ],
     tables: [
