@@ -120,6 +120,9 @@ path.logs: ${path.join(folder, 'logs')}
 ${server === 'elasticsearch' ? 'xpack.security.enabled: false\n' : ''}# A machine that runs tests may be nearly full.
 cluster.routing.allocation.disk.threshold_enabled: false
 `)
+  // OpenSearch's Java writes its own log beside the server's files, where it may not.
+  const javaOptions = path.join(folder, 'config/jvm.options')
+  writeFileSync(javaOptions, readFileSync(javaOptions, 'utf8').replaceAll(/(?<=[=:])(?=(?:logs|data)(?:\/|$))/gm, `${folder}/`))
   if (process.getuid?.() === 0) execFileSync('chown', ['-R', 'nobody:nogroup', ...['config', 'data', 'logs', 'tmp'].map((name) => path.join(folder, name))])
 }
 
