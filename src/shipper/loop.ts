@@ -35,6 +35,9 @@ export interface ShipperLoopParts {
 
 /** Between two looks at the journal when nobody rings: what gathers meanwhile goes in one send. */
 const lookMs = 50
+/** How long somebody who asks for numbers waits for a look. */
+const lookMsMax = 1000
+const lookAgainMs = 2
 const tickMs = 1000
 const retryMs = 1000
 const helloLookMs = 20
@@ -113,8 +116,10 @@ export class ShipperLoop {
     return { isReady: this.#problem === undefined, reasons }
   }
 
-  metrics (): MetricsJson {
+  /** What was durable in the journal when they were asked for is in them, so that a backlog of 0 is one. */
+  async metrics (): Promise<MetricsJson> {
     const { shipping, clock } = this.#parts
+    await this.#lookToEnd()
     return shipperMetrics({
       shipping, room: this.#room, skew: this.#skew, failures: this.#watch.failures, isFailing: this.#watch.isFailing,
       sends: [...this.#senders.values()].reduce((sum, { sends }) => sum + sends, this.#statements.batches), nowMs: clock.nowMs()
@@ -140,6 +145,17 @@ export class ShipperLoop {
     await Promise.all(this.#running)
     await kafka.close()
     shipping.close()
+  }
+
+  /** Begins now; given up where reading fails, or can't catch up in time. */
+  async #lookToEnd (): Promise<void> {
+    const { clock } = this.#parts
+    const looksBefore = this.#looksToEnd
+    const startMs = clock.monotonicMs()
+    while (this.#looksToEnd === looksBefore && this.#problem === undefined && !this.#stopping.signal.aborted && clock.monotonicMs() - startMs < lookMsMax) {
+      this.#bell.ring()
+      await sleepMs(lookAgainMs)
+    }
   }
 
   async #read (): Promise<void> {

@@ -27,7 +27,7 @@ async function start ({ options, log, clock }: ThreadContext<ShipperThreadOption
   })
   return {
     health: () => loop.health(),
-    metrics: async () => loop.metrics(),
+    metrics: () => loop.metrics(),
     stop: () => loop.stop(),
     handlers: { hello: () => loop.hello() }
   }

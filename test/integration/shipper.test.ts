@@ -62,6 +62,19 @@ test('events of several streams arrive in order, keyed and chained, once each; t
   assert.deepEqual(await second.shipper.health(), { isReady: true, reasons: [] })
 })
 
+test('a backlog of 0 is none: what was durable when it is asked for is in it', async (t) => {
+  const prefix = uniquePrefix()
+  await makeUsageTopics(kafka, prefix, partitions)
+  const rig = await startShipperRig(t, kafka, { prefix, gatewayId: 'gateway-9', partitions })
+  for (let offered = 1; offered <= 40; offered++) {
+    await rig.offer(1)
+    const metrics = await rig.shipper.metrics()
+    const value = (name: string): number => metrics.find((found) => found.name === name)?.values[0]?.value ?? NaN
+    const [sent, unsent] = [value('tollgate_shipper_events_total'), value('tollgate_shipper_backlog_events')]
+    assert.equal(sent + unsent, offered, `${sent} sent, ${unsent} not`)
+  }
+})
+
 /** What gateway-progress says in the end, with the client under no suspicion. */
 async function statementsOf (prefix: string): Promise<{ readonly marks: Map<string, StreamMark>, readonly hours: Map<string, StreamHourMark> }> {
   const consumer = kafka.independent().consumer({ groupId: `statements-${prefix}${Math.floor(performance.now())}` })
