@@ -1,13 +1,12 @@
 // Invariant 4 from the counts alone, cheap enough to be asked all the time: hours to which nothing will be added any more,
 // and for which what a gateway says of itself is not what was counted. `verify` compares the archive and the ledger too.
-import type { SqlConnection } from '../platform/duckdb.ts'
 import { hourMs } from '../domain/window.ts'
 import { readAcknowledgements } from './acknowledgements.ts'
 import type { Aggregator } from './aggregator.ts'
 
 const sums = ['answered', 'recovered', 'journaled', 'countedOnly', 'deadLettered', 'voided', 'billable', 'notBillable'] as const
 
-type DifferentHour = { readonly gatewayId: string, readonly hour: number } & Readonly<Record<typeof sums[number], bigint>>
+type ComparedHour<Amount> = { readonly gatewayId: string, readonly hour: number } & Readonly<Record<typeof sums[number], Amount>>
 
 /** A void that doesn't know what it took is the reason for what is missing of its hours, but for nothing else. */
 const differentHours = `
@@ -27,10 +26,10 @@ export interface Conservation {
 }
 
 export async function openConservation ({ parts: { duckDb, folders } }: Pick<Aggregator, 'parts'>): Promise<Conservation> {
-  const reader: SqlConnection = await duckDb.connect()
+  const reader = await duckDb.connect()
   return {
     differences: async () => {
-      const found = await reader.rows<DifferentHour>(differentHours)
+      const found = await reader.rows<ComparedHour<bigint>>(differentHours)
       if (found.length === 0) return 0
       const accepted = new Set(readAcknowledgements(folders.acknowledgementsFile).map(({ row }) => contentOf(row)))
       return found.filter((row) => !accepted.has(contentOf(row))).length
@@ -39,6 +38,6 @@ export async function openConservation ({ parts: { duckDb, folders } }: Pick<Agg
   }
 }
 
-function contentOf (row: { readonly gatewayId: string, readonly hour: number } & Readonly<Record<typeof sums[number], bigint | number>>): string {
+function contentOf (row: ComparedHour<bigint | number>): string {
   return [row.gatewayId, row.hour, ...sums.map((name) => row[name])].join(' ')
 }

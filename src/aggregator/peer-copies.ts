@@ -72,7 +72,7 @@ export function openPeerCopies ({ ownerName, stateFolder, peers: addresses, copi
       } catch (error) {
         failures++
         const { message } = error as Error
-        if (peer.problem !== message) log.warn({ peer: peer.url, file, error }, 'a copy could not be brought to this peer; it is tried again, and Kafka keeps the events until then')
+        if (peer.problem !== message) log.warn({ peer: peer.url, file, error }, 'a copy could not be brought to this peer; it is tried again, and what Kafka still has of it stays there until then')
         peer.problem = message
       }
     }
