@@ -63,7 +63,13 @@ async function runGroup (group: Group): Promise<Outcome> {
   const printOutput = (event: { readonly message: string }): void => { if (process.env['TOLLGATE_TEST_OUTPUT'] === '1') process.stdout.write(event.message) }
   stream.on('test:stdout', printOutput)
   stream.on('test:stderr', printOutput)
-  stream.on('test:diagnostic', (event) => { if (event.nesting === 0 && event.message.startsWith('note:')) process.stdout.write(`    ${event.message.slice(5).trim()}\n`) })
+  // Hours without a word help nobody.
+  const printStep = (mark: string) => (event: { readonly nesting: number, readonly name: string, readonly details: { readonly duration_ms: number } }): void => {
+    if (long !== undefined && event.nesting === 1) process.stdout.write(`    ${mark} ${event.name} (${(event.details.duration_ms / 1000).toFixed(0)} s)\n`)
+  }
+  stream.on('test:pass', printStep('ok'))
+  stream.on('test:fail', printStep('FAILED'))
+  stream.on('test:diagnostic', (event) => { if ((event.nesting === 0 || long !== undefined) && event.message.startsWith('note:')) process.stdout.write(`    ${event.message.slice(5).trim()}\n`) })
   stream.on('test:summary', (event) => {
     if (event.file !== undefined) return
     outcome.passed = event.counts.passed
@@ -90,7 +96,6 @@ function describe (error: unknown): string {
 const long = process.argv[2]?.startsWith('--long=') === true ? process.argv[2].slice('--long='.length) : undefined
 if (long !== undefined) {
   process.env['TOLLGATE_LONG'] = long
-  // Hours without a word help nobody.
   process.env['TOLLGATE_TEST_OUTPUT'] ??= '1'
 }
 const all = long === undefined ? groups : longForms

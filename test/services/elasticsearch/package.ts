@@ -9,8 +9,6 @@ import { madeOnce } from '../../helpers/made-once.ts'
 import { elasticsearchVersion, searchServerHome } from './files.ts'
 
 const services = path.resolve(import.meta.dirname, '../../../.tollgate/services')
-const folder = path.join(services, `elasticsearch-repository-${elasticsearchVersion}`)
-
 const control = `Package: elasticsearch
 Version: ${elasticsearchVersion}
 Architecture: all
@@ -19,13 +17,19 @@ Maintainer: nobody <nobody@example.com>
 Description: Elasticsearch as Maven Central has it, for tests
 `
 
-// What Elastic's package does too: a user and the folders' owners. It starts nothing.
+const keystore = '/etc/elasticsearch/elasticsearch.keystore'
+
+// What Elastic's package does too: a user, the folders' owners, and the keystore that the server must not have to make. It starts nothing.
 const afterInstallation = `#!/bin/sh
 set -eu
 getent group elasticsearch >/dev/null || groupadd --system elasticsearch
 getent passwd elasticsearch >/dev/null || useradd --system --gid elasticsearch --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin elasticsearch
 chown elasticsearch:elasticsearch /var/lib/elasticsearch /var/log/elasticsearch
 chown root:elasticsearch /etc/elasticsearch && chmod 2750 /etc/elasticsearch
+if [ ! -e ${keystore} ]; then
+  /usr/share/elasticsearch/bin/elasticsearch-keystore create
+  chown root:elasticsearch ${keystore} && chmod 660 ${keystore}
+fi
 `
 
 const unit = `[Unit]
@@ -45,6 +49,9 @@ SuccessExitStatus=143
 [Install]
 WantedBy=multi-user.target
 `
+
+/** Made anew when what it is made of changes. */
+const folder = path.join(services, `elasticsearch-repository-${elasticsearchVersion}-${createHash('sha256').update(control + afterInstallation + unit).digest('hex').slice(0, 8)}`)
 
 export interface ElasticsearchRepository {
   /** To be served: `dists` and `pool` are in it. */
@@ -78,7 +85,8 @@ function make (home: string, fresh: string): void {
   // In Elastic's package each program reads that file.
   const environment = 'usr/share/elasticsearch/bin/elasticsearch-env'
   put(environment, readFileSync(path.join(tree, environment), 'utf8').replace('\n', '\n. /etc/default/elasticsearch\n'), 0o755)
-  cpSync(path.join(home, 'config'), path.join(tree, 'etc/elasticsearch'), { recursive: true })
+  // A server that ran from there has left a keystore.
+  cpSync(path.join(home, 'config'), path.join(tree, 'etc/elasticsearch'), { recursive: true, filter: (source) => path.basename(source) !== path.basename(keystore) })
   const name = `elasticsearch_${elasticsearchVersion}_all.deb`
   mkdirSync(path.join(fresh, 'pool'), { recursive: true })
   execFileSync('dpkg-deb', ['--root-owner-group', '-Zgzip', '--build', tree, path.join(fresh, 'pool', name)], { stdio: ['ignore', 'ignore', 'inherit'] })

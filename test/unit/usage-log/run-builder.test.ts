@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { FrameHeader } from '../../../src/journal/frame.ts'
 import type { EventRun } from '../../../src/usage-log/port.ts'
-import { RunBuilder } from '../../../src/usage-log/run-builder.ts'
+import { RunBuilder, RunMemory } from '../../../src/usage-log/run-builder.ts'
 
 const frame = (streamId: string, firstSeq: number, count: number): FrameHeader => ({ streamId, firstSeq, count }) as FrameHeader
 
-function build (bytesMax: number): { readonly runs: EventRun[], readonly builder: RunBuilder } {
+function build (bytesMax: number, memory = new RunMemory()): { readonly runs: EventRun[], readonly builder: RunBuilder } {
   const runs: EventRun[] = []
-  return { runs, builder: new RunBuilder((run) => { runs.push(run) }, bytesMax) }
+  return { runs, builder: new RunBuilder((run) => { runs.push(run) }, bytesMax, memory) }
 }
 const told = (runs: readonly EventRun[]): unknown[] => runs.map(({ streamId, prevSeq, firstSeq, lastSeq, count, ndjson }) => [streamId, prevSeq, firstSeq, lastSeq, count, ndjson.toString()])
 
@@ -49,4 +49,31 @@ test('what is handed out stays as it is while more is put together', () => {
   }
   builder.end()
   assert.equal(runs.map(({ ndjson }) => ndjson.toString()).join(''), Array.from({ length: 20 }, (_, n) => `${n + 1}\n`).join(''))
+})
+
+test('memory is used again only after it was released, and none is kept by who reads nothing', () => {
+  const memory = new RunMemory()
+  const first = memory.take(100)
+  const second = memory.take(50)
+  assert.notEqual(second.buffer, first.buffer)
+  memory.release()
+  assert.equal(memory.take(80), first, 'the longer of the two')
+  assert.notEqual(memory.take(80), first, 'it is in use')
+  memory.release()
+  assert.notEqual(memory.take(200), first, 'too short')
+  memory.release()
+  memory.release()
+  assert.notEqual(memory.take(1), first)
+})
+
+test('runs of a batch stay as they are while the batch goes on, in memory that was used before', () => {
+  const memory = new RunMemory()
+  for (const text of ['first', 'again']) {
+    memory.release()
+    const { runs, builder } = build(4, memory)
+    builder.add(frame('a', 1, 1), 0, Buffer.from(`${text} 1\n`), 0)
+    builder.add(frame('a', 2, 1), 1, Buffer.from(`${text} 2, longer than what was taken at once\n`), 0)
+    builder.end()
+    assert.deepEqual(runs.map(({ ndjson }) => ndjson.toString()), [`${text} 1\n`, `${text} 2, longer than what was taken at once\n`])
+  }
 })
