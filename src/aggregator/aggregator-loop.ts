@@ -160,6 +160,7 @@ export class AggregatorLoop {
     const { aggregator, usageLog, metrics, clock, onCommit } = this.#parts
     let read = 0
     for (const partition of usageLog.partitions) {
+      usageLog.release?.()
       const { items, events } = await this.#collect(partition)
       read += events
       const readTo = usageLog.readTo?.(partition)

@@ -16,9 +16,12 @@ export function stagedParts (tables: readonly StagedTable[]): string {
     FROM (${selectStaged(tables)}) GROUP BY ALL ORDER BY hour, sourcePartition, streamId`
 }
 
-/** One hour's staged events into one file, in the order in which they came. Level 1 and the encodings of version 2 are a third faster than the defaults, and a tenth smaller for such data. */
+/**
+ * One hour's staged events into one file, in the order in which they came. Level 1 and the encodings of version 2 are a third faster than
+ * the defaults, and a tenth smaller for such data; row groups of half the default's rows, and no dictionaries of identifiers, a third again.
+ */
 export function copyHour (tables: readonly StagedTable[], { hour, file }: { readonly hour: number, readonly file: string }): string {
-  return `COPY (SELECT * FROM (${selectStaged(tables)}) WHERE ${hourSql} = ${hour}) TO ${sqlText(file)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v2)`
+  return `COPY (SELECT * FROM (${selectStaged(tables)}) WHERE ${hourSql} = ${hour}) TO ${sqlText(file)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v2, ROW_GROUP_SIZE 61440, DICTIONARY_SIZE_LIMIT 1000)`
 }
 
 /**

@@ -11,7 +11,7 @@ import { JournalReader } from '../journal/reader.ts'
 import { hourMark } from '../journal/statement.ts'
 import type { MarkBody, OpenBody, VoidBody } from '../journal/statement.ts'
 import { voidHours } from '../journal/voids.ts'
-import { RunBuilder } from './run-builder.ts'
+import { RunBuilder, RunMemory } from './run-builder.ts'
 import { TrimLedger } from './trim-ledger.ts'
 import type { Mark, UsageLog, UsageLogItem, UsageProgress, VoidRun } from './port.ts'
 
@@ -35,6 +35,7 @@ export class EmbeddedUsageLog implements UsageLog {
   readonly #state: JournalState
   readonly #reader: JournalReader
   readonly #trim = new TrimLedger()
+  readonly #memory = new RunMemory()
 
   constructor (disk: Disk, folder: string, state: JournalState) {
     this.#state = state
@@ -44,7 +45,7 @@ export class EmbeddedUsageLog implements UsageLog {
   read (_partition: number, bytesMax: number): readonly UsageLogItem[] {
     this.#trim.beginRead()
     const items: UsageLogItem[] = []
-    const runs = new RunBuilder((run) => { items.push(run) }, bytesMax)
+    const runs = new RunBuilder((run) => { items.push(run) }, bytesMax, this.#memory)
     while (!runs.isFull) {
       const frame = this.#reader.next((header) => !this.#isArchived(header))
       if (frame === undefined) break
@@ -63,6 +64,8 @@ export class EmbeddedUsageLog implements UsageLog {
     runs.end()
     return items
   }
+
+  release (): void { this.#memory.release() }
 
   rewind (): void {
     this.#reader.rewind()

@@ -94,6 +94,8 @@ export interface UsageLog {
   readonly partitions: readonly number[]
   /** The next items of `partition`, at most about `bytesMax`; empty when nothing new is durable. Never skips: at what can't be read it throws, or hands out nothing more until it can. */
   read: (partition: number, bytesMax: number) => readonly UsageLogItem[] | Promise<readonly UsageLogItem[]>
+  /** Nobody looks at the lines of items that were handed out until now any more: their memory may be written over. */
+  readonly release?: () => void
   /**
    * True where the gateways send again what is reported as a gap, as in a cluster: nothing is gained by reading again.
    * Otherwise what is missing may stand further back in the log, and a reader rewinds from time to time.
