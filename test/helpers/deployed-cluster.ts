@@ -37,8 +37,12 @@ export interface DeployedCluster {
   readonly set: (variables: Readonly<Record<string, unknown>>) => void
 }
 
-/** Hosts are pi1 to pi4; the example's own inventory is the base. @param fileFolder of bin/build */
-export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: DeployHosts, fileFolder: string, elasticsearch: ElasticsearchRepository): DeployedCluster {
+/**
+ * Hosts are pi1 to pi4; the example's own inventory is the base.
+ * @param fileFolder of bin/build
+ * @param elasticsearch undefined: a cluster without Elasticsearch, its indexer, and Prometheus
+ */
+export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: DeployHosts, fileFolder: string, elasticsearch: ElasticsearchRepository | undefined): DeployedCluster {
   const inventory = path.join(folder, 'inventory')
   cpSync(path.join(root, 'ansible/inventory/example'), inventory, { recursive: true })
   const inventoryFile = path.join(inventory, 'hosts.yml')
@@ -49,6 +53,7 @@ export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: Dep
   // Two gateways are enough for one machine's two cores; the API is on pi4.
   // Kibana, Metricbeat and Logstash aren't to be had here.
   Object.assign(example.all.children, { gateways: { hosts: { pi1: {}, pi2: {} } }, upstreams: { hosts: { pi4: {} } }, kibana: { hosts: {} }, metricbeat: { hosts: {} } })
+  if (elasticsearch === undefined) Object.assign(example.all.children, { elasticsearch: {}, indexers: {}, kibana: {}, metricbeat: {}, prometheus: {} })
   writeFileSync(inventoryFile, stringify(example))
   const archive = kafkaArchive()
   const set: DeployedCluster['set'] = (variables) => { writeFileSync(variablesFile, stringify({ ...parse(readFileSync(variablesFile, 'utf8')) as object, ...variables })) }
@@ -69,14 +74,7 @@ export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: Dep
     kafka_archive_sha512: archive.sha512,
     kafka_archive_file: archive.file,
     redis_memory_mb: 64,
-    elastic_version: elasticsearch.version,
-    elastic_apt_url: 'http://mirror.test/elastic',
-    elastic_keep_days: 2,
-    elasticsearch_key_file: elasticsearch.keyFile,
-    elasticsearch_key_fingerprint: elasticsearch.keyFingerprint,
-    elasticsearch_is_bare: true,
-    elasticsearch_heap_mb: 512,
-    elasticsearch_java_options: ['-XX:-UseG1GC', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
+    ...(elasticsearch === undefined ? {} : elasticsearchVariables(elasticsearch)),
     management_networks: ['10.88.0.0/16'],
     client_networks: ['10.88.0.0/16']
   })
@@ -99,6 +97,19 @@ export function describeCluster ({ hosts, folder, keyFile, knownHostsFile }: Dep
     },
     secrets: () => parse(readFileSync(path.join(inventory, 'generated/secrets.yml'), 'utf8')) as Record<string, string>,
     set
+  }
+}
+
+function elasticsearchVariables ({ version, keyFile, keyFingerprint }: ElasticsearchRepository): Readonly<Record<string, unknown>> {
+  return {
+    elastic_version: version,
+    elastic_apt_url: 'http://mirror.test/elastic',
+    elastic_keep_days: 2,
+    elasticsearch_key_file: keyFile,
+    elasticsearch_key_fingerprint: keyFingerprint,
+    elasticsearch_is_bare: true,
+    elasticsearch_heap_mb: 512,
+    elasticsearch_java_options: ['-XX:-UseG1GC', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
   }
 }
 
