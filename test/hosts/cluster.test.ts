@@ -59,6 +59,7 @@ test('four machines from nothing', async (t) => {
   const made = await bootHosts(t, ['pi1', 'pi2', 'pi3', 'pi4'], elasticsearch === undefined ? {} : { repositories: { elastic: elasticsearch.folder } })
   const [pi1, pi2, , pi4] = made.hosts as readonly [DeployHost, DeployHost, DeployHost, DeployHost]
   const cluster = describeCluster(made, files, elasticsearch)
+  const nextFolder = path.join(made.folder, 'next')
   writeFileSync(path.join(pi4.system, 'usr/local/lib/upstream.py'), upstream)
   const startUpstream = (): void => { pi4.run('systemd-run -q --unit=upstream python3 /usr/local/lib/upstream.py') }
   startUpstream()
@@ -131,7 +132,7 @@ test('four machines from nothing', async (t) => {
   })
 
   await t.test('an upgrade under load costs nobody a unit', async () => {
-    cluster.set({ tollgate_folder: otherVersion(files, path.join(made.folder, 'next'), (file) => { appendFileSync(file, '\0') }) })
+    cluster.set({ tollgate_folder: otherVersion(files, nextFolder, (file) => { appendFileSync(file, '\0') }) })
     const before = pi1.run('readlink -e /usr/local/bin/tollgate')
     const underWay = cluster.load(20, 90)
     const upgrade = await cluster.playbook('playbooks/upgrade.yml')
@@ -150,6 +151,8 @@ test('four machines from nothing', async (t) => {
     const broken = otherVersion(files, path.join(made.folder, 'broken'), (file) => { writeFileSync(file, `#!/bin/sh\n[ "$1" = config ] && exec ${running} "$@"\nexit 1\n`) })
     cluster.set({ tollgate_folder: broken })
     const result = await cluster.playbook('playbooks/upgrade.yml', ['-e', 'tollgate_ready_timeout_s=30'])
+    // What every playbook after this one is to deploy.
+    cluster.set({ tollgate_folder: nextFolder })
     assert.notEqual(result.code, 0)
     assert.match(result.output, /pi1 runs .* again, and is ready/)
     for (const host of [pi1, pi2]) assert.equal(host.run('readlink -e /usr/local/bin/tollgate').trim(), running)
