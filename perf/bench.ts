@@ -9,19 +9,24 @@ import type { BenchContext, Scenario, ScenarioResult } from './harness/scenario.
 import { terminalTable } from './harness/table.ts'
 import { backlog } from './scenarios/backlog.ts'
 import { billing } from './scenarios/billing.ts'
+import { bodies } from './scenarios/bodies.ts'
 import { clusterPipeline } from './scenarios/cluster-pipeline.ts'
 import { file } from './scenarios/file.ts'
 import { flushCost } from './scenarios/flush-cost.ts'
-import { freshness } from './scenarios/freshness.ts'
+import { clusterRate, freshness } from './scenarios/freshness.ts'
 import { gateway } from './scenarios/gateway.ts'
+import { growth } from './scenarios/growth.ts'
+import { journal } from './scenarios/journal.ts'
 import { memory } from './scenarios/memory.ts'
 import { pipeline } from './scenarios/pipeline.ts'
+import { rates } from './scenarios/rates.ts'
 import { redis } from './scenarios/redis.ts'
+import { scale } from './scenarios/scale.ts'
 import { shipper } from './scenarios/shipper.ts'
 import { stagesOfARequest } from './scenarios/stages.ts'
 import { takeOver } from './scenarios/take-over.ts'
 
-const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, pipeline, billing, memory, file, shipper, clusterPipeline, redis, freshness, takeOver, backlog, flushCost]
+const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, scale, bodies, journal, rates, pipeline, billing, growth, memory, file, shipper, clusterPipeline, redis, freshness, clusterRate, takeOver, backlog, flushCost]
 /** All scenarios of the cluster. */
 const clusterGroup = 'cluster'
 
@@ -30,6 +35,7 @@ interface Options {
   readonly isQuick: boolean
   readonly rounds: number
   readonly memoryS: number
+  readonly rateS: number | undefined
   readonly events: number | undefined
   readonly rows: number | undefined
   readonly jsonFile: string | undefined
@@ -41,7 +47,7 @@ class UsageError extends Error {}
 function readOptions (): Options {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { quick: { type: 'boolean' }, rounds: { type: 'string' }, 'memory-seconds': { type: 'string' }, events: { type: 'string' }, rows: { type: 'string' }, json: { type: 'string' }, docs: { type: 'string' } }
+    options: { quick: { type: 'boolean' }, rounds: { type: 'string' }, 'memory-seconds': { type: 'string' }, 'rate-seconds': { type: 'string' }, events: { type: 'string' }, rows: { type: 'string' }, json: { type: 'string' }, docs: { type: 'string' } }
   })
   const isQuick = values.quick === true
   const whole = (name: string, text: string | undefined, otherwise: number, max: number): number => {
@@ -51,15 +57,16 @@ function readOptions (): Options {
   }
   const unknown = positionals.filter((name) => name !== clusterGroup && !scenarios.some((scenario) => scenario.name === name))
   if (unknown.length > 0) throw new UsageError(`no such scenario: ${unknown.join(', ')}; there are ${[...scenarios.map((scenario) => scenario.name), clusterGroup].join(', ')}`)
-  const size = (name: 'events' | 'rows', max: number): number | undefined => values[name] === undefined ? undefined : whole(name, values[name], 0, max)
+  const chosen = (name: 'events' | 'rows' | 'rate-seconds', max: number): number | undefined => values[name] === undefined ? undefined : whole(name, values[name], 0, max)
   const isWanted = ({ name, isCluster = false }: Scenario): boolean => positionals.includes(name) || (isCluster ? positionals.includes(clusterGroup) : positionals.length === 0)
   return {
     wanted: scenarios.filter(isWanted),
     isQuick,
     rounds: whole('rounds', values.rounds, isQuick ? 1 : 3, 100),
     memoryS: whole('memory-seconds', values['memory-seconds'], isQuick ? 60 : 600, 86_400),
-    events: size('events', 100_000_000),
-    rows: size('rows', 10_000_000),
+    rateS: chosen('rate-seconds', 86_400),
+    events: chosen('events', 100_000_000),
+    rows: chosen('rows', 10_000_000),
     jsonFile: values.json,
     docsFile: values.docs ?? (isQuick ? undefined : path.join(root, 'docs/benchmarks.md'))
   }
@@ -82,8 +89,8 @@ async function runScenario (scenario: Scenario, options: Options): Promise<Scena
   // The path of a socket is limited: a short name leaves the checkout a long one.
   const folder = mkdtempSync(path.join(parent, 'bench-'))
   closers.push(() => { rmSync(folder, { recursive: true, force: true }) })
-  const { isQuick, rounds, memoryS, events, rows } = options
-  const context: BenchContext = { isQuick, rounds, memoryS, events, rows, folder, say, onEnd: (close) => { closers.push(close) }, onFinish: (close) => { finishers.push(close) } }
+  const { isQuick, rounds, memoryS, rateS, events, rows } = options
+  const context: BenchContext = { isQuick, rounds, memoryS, rateS, events, rows, folder, say, onEnd: (close) => { closers.push(close) }, onFinish: (close) => { finishers.push(close) } }
   try {
     return await scenario.run(context)
   } finally {

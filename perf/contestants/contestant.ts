@@ -1,10 +1,8 @@
 // Something that stands before the upstream and can be asked for its answer.
+import type { Target } from '../load/saturate.ts'
 
-export interface Contestant {
+export interface Contestant extends Target {
   readonly name: string
-  readonly port: number
-  readonly path: string
-  readonly headers: Readonly<Record<string, string>>
   /** The process whose CPU and memory count, with its children. */
   readonly pid: number
   /**

@@ -15,19 +15,33 @@ import type { Seen } from './contestant.ts'
 export interface Tollgate {
   readonly files: ProgramFiles
   readonly pid: number
+  readonly memberId: number
   /** Goes into X-API-KEY. */
   readonly token: string
   /** See Contestant.settle. */
   readonly settleBilled: (seen: Seen) => Promise<void>
   readonly settleUnbilled: () => Promise<void>
   readonly verify: () => Promise<void>
+  readonly stop: () => Promise<void>
 }
 
 const pollMs = 250
+/** Millions of events are read again. */
+const verifyMsMax = 1_800_000
+
+/** A day from today, as bills are asked for. */
+const day = (offset: number): string => new Date(Date.now() + offset * 86_400_000).toISOString().slice(0, 10)
+
+/** Requests on the member's bill, one number for each key or endpoint that has any. */
+export async function usageCounts ({ files, memberId }: Tollgate, by: 'key' | 'endpoint'): Promise<number[]> {
+  const url = `http://127.0.0.1:${files.ports.privateBilling}/private/usage/v1/members/${memberId}?from=${day(-1)}&to=${day(0)}&by=${by}`
+  const response = await fetch(url, { headers: { authorization: `Bearer ${files.operatorToken}` } })
+  if (response.status !== 200) throw new Error(`${url} was answered with ${response.status}`)
+  return (await response.json() as { readonly lines: readonly { readonly count: number }[] }).lines.map(({ count }) => count)
+}
 
 /** The member's bill over HTTP: how many requests it charges for. */
 async function billedOf (files: ProgramFiles, memberId: number, memberToken: string): Promise<number> {
-  const day = (offset: number): string => new Date(Date.now() + offset * 86_400_000).toISOString().slice(0, 10)
   const url = `http://127.0.0.1:${files.ports.billing}/api/aggregation/v1/member/${memberId}/charge/total?startDate=${day(-1)}&endDate=${day(0)}`
   const response = await fetch(url, { headers: { authorization: `Bearer ${memberToken}` } })
   const content = await response.json() as { success: boolean, result: { totalCount: number } }
@@ -71,30 +85,45 @@ export interface TollgateSetup {
   /** A module loaded into every thread before anything else. */
   readonly preload?: string
   readonly extra?: string
+  /** Keys of the configuration as an operator overrides them. */
+  readonly env?: Readonly<Record<string, string>>
+  /** YAML of the routes, and of the price book. */
+  readonly routes?: string
+  readonly prices?: string
+  /** The next free one where it isn't said. */
+  readonly memberId?: number
+  /** Called before the program is started, with its files. */
+  readonly prepare?: (files: ProgramFiles) => Promise<void>
 }
 
 /** Started, with a member and a key; stopped at the scenario's end. */
 export async function startTollgate (context: BenchContext, setup: TollgateSetup): Promise<Tollgate> {
   const extra = `archive: { flushIntervalMs: ${setup.archiveFlushMs} }\n${setup.extra ?? ''}`
-  const files = await writeProgramFiles({ folder: setup.folder, upstreamUrl: `http://127.0.0.1:${setup.upstreamPort}`, extra })
-  const env = setup.preload === undefined ? {} : { NODE_OPTIONS: `--import=${pathToFileURL(path.resolve(setup.preload)).href}` }
+  const { routes, prices } = setup
+  const files = await writeProgramFiles({
+    folder: setup.folder, upstreamUrl: `http://127.0.0.1:${setup.upstreamPort}`, extra, ...(routes === undefined ? {} : { routes }), ...(prices === undefined ? {} : { prices })
+  })
+  const env = { ...setup.env, ...(setup.preload === undefined ? {} : { NODE_OPTIONS: `--import=${pathToFileURL(path.resolve(setup.preload)).href}` }) }
+  await setup.prepare?.(files)
   const program = await startMeasured(context, files, { env })
-  const { memberId } = await runJson<{ memberId: number }>(files, ['member', 'create', '--name', 'bench'])
+  const { memberId } = await runJson<{ memberId: number }>(files, ['member', 'create', '--name', 'bench', ...(setup.memberId === undefined ? [] : ['--id', String(setup.memberId)])])
   const { token } = await runJson<{ token: string }>(files, ['key', 'create', '--member', String(memberId), '--grade', 'GRADE_PREMIUM'])
   const memberToken = (await runJson<{ token: string }>(files, ['member', 'token', String(memberId)])).token
   const books = new Books(() => billedOf(files, memberId, memberToken), files.ports.operator)
   return {
     files,
     pid: program.pid,
+    memberId,
     token,
     settleBilled: (seen) => books.settle(seen),
     settleUnbilled: () => books.settle({ complete: 0, cutMax: 0 }),
-    verify: () => verify(files)
+    verify: () => verify(files),
+    stop: async () => { await program.stop() }
   }
 }
 
 /** @throws unless `tollgate verify` proves that everything answered is on the bill */
 export async function verify (files: ProgramFiles): Promise<void> {
-  const proof = await runCommand(files, ['verify', '--wait', '60'])
+  const proof = await runCommand(files, ['verify', '--wait', '60'], { timeoutMs: verifyMsMax })
   if (proof.code !== 0) throw new Error(`tollgate verify ended with ${proof.code}:\n${proof.stdout}${proof.stderr}`)
 }

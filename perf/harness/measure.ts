@@ -58,6 +58,6 @@ export async function measure ({ contestant, upstreamPid, generator, connections
 const laterThreads = new Set(['aggregator', 'billing', 'libuv-worker', 'shipper'])
 
 /** CPU a request without what happens after the answer. */
-export function answeringCpuUs (sample: Sample): number {
+export function answeringCpuUs (sample: Pick<Sample, 'cpuUsPerRequest' | 'cpuUsPerRequestByThread'>): number {
   return Object.entries(sample.cpuUsPerRequestByThread).reduce((left, [thread, us]) => laterThreads.has(thread) ? left - us : left, sample.cpuUsPerRequest)
 }

@@ -5,6 +5,8 @@ import type { Program, ProgramFiles } from '../../test/helpers/program.ts'
 import type { BenchContext } from './scenario.ts'
 
 const logLinesShown = 5
+/** Several start side by side. */
+const readyMsMax = 180_000
 
 export interface Measured extends Program {
   readonly pid: number
@@ -21,7 +23,7 @@ export async function startMeasured (context: BenchContext, files: ProgramFiles,
   const diedEarly = program.ended.then((code) => { throw new Error(`Tollgate ended with ${code}:\n${logEnd(files)}`) })
   // Nobody may be racing when a program that is no longer needed ends.
   diedEarly.catch(() => undefined)
-  if (options.isReadyAwaited !== false) await Promise.race([awaitReady(files, program), diedEarly])
+  if (options.isReadyAwaited !== false) await Promise.race([awaitReady(files, program, readyMsMax), diedEarly])
   return { ...program, pid, diedEarly }
 }
 

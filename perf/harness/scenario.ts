@@ -25,6 +25,8 @@ export interface BenchContext {
   readonly rounds: number
   /** Length of the `memory` scenario under load. */
   readonly memoryS: number
+  /** Length of the long run of `rates` and `cluster-rate`; undefined: their own. */
+  readonly rateS: number | undefined
   /** As `--events` and `--rows` say, for scenarios whose size can be chosen; undefined: their own. */
   readonly events: number | undefined
   readonly rows: number | undefined

@@ -1,15 +1,35 @@
 // As many requests as are answered, from autocannon's worker threads. A number of requests, not a time: so every request
 // that was sent is answered, and the bill can be compared with the answers exactly.
+import path from 'node:path'
 import autocannon from 'autocannon'
 import { answerBody } from '../contestants/answer.ts'
 
 /** Threads that make load. With one, it is autocannon that is measured. */
 export const loadThreads = 2
 
-export interface Target {
+/** What is asked. */
+export interface Asked { readonly path: string, readonly headers: Readonly<Record<string, string>> }
+
+export interface Target extends Asked {
   readonly port: number
-  readonly path: string
-  readonly headers: Readonly<Record<string, string>>
+  /** Asked in turn over all connections, instead of one and the same. */
+  readonly turn?: readonly Asked[]
+}
+
+/** Given to take-turns.ts in each of autocannon's threads. */
+export interface Turn {
+  readonly requests: readonly Asked[]
+  readonly connections: number
+  /** In shared memory: how many connections have taken their share. */
+  readonly taken: Int32Array
+}
+
+type SetUpClient = NonNullable<autocannon.Options['setupClient']>
+/** autocannon takes a file's name for a function where it has threads; its types don't know. */
+const takeTurns = path.join(import.meta.dirname, 'take-turns.ts') as unknown as SetUpClient
+
+function turnOptions ({ turn }: Target, connections: number): { readonly setupClient?: SetUpClient, readonly turn?: Turn } {
+  return turn === undefined ? {} : { setupClient: takeTurns, turn: { requests: turn, connections, taken: new Int32Array(new SharedArrayBuffer(4)) } }
 }
 
 export interface LoadOutcome {
@@ -31,6 +51,7 @@ export async function saturate (target: Target, { connections, requests }: { rea
     connections,
     amount,
     workers: loadThreads,
+    ...turnOptions(target, connections),
     expectBody: answerBody,
     // The end of a run is seen at a sample only: a long interval would blur the rate.
     sampleInt: 20,

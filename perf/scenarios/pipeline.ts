@@ -2,7 +2,6 @@
 import { globSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { eventually } from '../../test/helpers/eventually.ts'
 import { writeProgramFiles } from '../../test/helpers/program.ts'
 import type { ProgramFiles } from '../../test/helpers/program.ts'
 import { verify } from '../contestants/tollgate.ts'
@@ -15,7 +14,7 @@ import { spreadOf } from '../harness/rounds.ts'
 import type { BenchContext, Scenario, ScenarioResult, Table } from '../harness/scenario.ts'
 import { megabytes, short, spreadText, thousands } from '../harness/table.ts'
 import { secondsByThread, threadTable } from '../harness/thread-table.ts'
-import { countArchived, sumBilled } from '../pipeline/checks.ts'
+import { awaitCountedAndArchived, countArchived, sumBilled } from '../pipeline/checks.ts'
 import type { Archived } from '../pipeline/checks.ts'
 import { pricesText } from '../pipeline/workload.ts'
 
@@ -60,10 +59,7 @@ interface Done { readonly atMs: number, readonly cost: Cost }
 
 /** Resolves when `events` are counted, archived and on the bills. @returns when the ledger came to rest, performance.now(), and what it had cost by then */
 async function awaitDone (files: ProgramFiles, pid: number, events: number): Promise<Done> {
-  await eventually(`${events} events are counted and archived`, async () => {
-    const metrics = await readMetrics(files.ports.operator)
-    return metrics.get('tollgate_aggregator_events_total') === events && metrics.get('tollgate_archive_events_total') === events
-  }, { withinMs: 600_000, everyMs: pollMs })
+  await awaitCountedAndArchived(files.ports.operator, events)
   // A rest may be a pause of a loaded machine: the bills say whether the ledger has everything.
   for (let looks = 0; looks < looksMax; looks++) {
     const atMs = await ledgerAtRest(files)

@@ -15,21 +15,22 @@ import { clusterPath, createCaller, makeBenchCluster, startNode, startNodes } fr
 import { verifyCluster } from '../cluster/proof.ts'
 import { kafkaText } from '../cluster/services.ts'
 import { costOf } from '../harness/cost.ts'
-import { answeringCpuUs, measure } from '../harness/measure.ts'
+import { answeringCpuUs } from '../harness/measure.ts'
 import type { Sample } from '../harness/measure.ts'
 import { orderOf, spreadOf } from '../harness/rounds.ts'
+import { prime, saturateOnce } from '../harness/saturation.ts'
+import type { SaturationPlan } from '../harness/saturation.ts'
 import type { BenchContext, Scenario, ScenarioResult, Table } from '../harness/scenario.ts'
 import { megabytes, short, spreadText } from '../harness/table.ts'
-import { loadThreads, saturate } from '../load/saturate.ts'
+import { loadThreads } from '../load/saturate.ts'
 import { pricesText } from '../pipeline/workload.ts'
 
 const connections = 64
 const archiveFlushMs = 2_000
 const names = { embedded: 'all in one process', cluster: 'gateway of a cluster, without Redis', redis: 'gateway of a cluster, Redis for keys and limits' } as const
 
-interface Plan { readonly primeRequests: number, readonly warmUpS: number, readonly saturationS: number }
-const fullPlan: Plan = { primeRequests: 40_000, warmUpS: 1, saturationS: 8 }
-const quickPlan: Plan = { primeRequests: 2_000, warmUpS: 0.3, saturationS: 1 }
+const fullPlan: SaturationPlan = { primeRequests: 40_000, warmUpS: 1, saturationS: 8 }
+const quickPlan: SaturationPlan = { primeRequests: 2_000, warmUpS: 0.3, saturationS: 1 }
 
 interface RedisSample extends Sample { readonly redisCpuUsPerRequest: number }
 
@@ -76,21 +77,14 @@ async function startLineUp (context: BenchContext): Promise<LineUp> {
   }
 }
 
-async function measureOnce ({ upstreamPid, redisPid }: LineUp, contestant: Contestant, round: number, plan: Plan): Promise<RedisSample> {
-  const probe = await saturate(contestant, { connections, requests: connections * 10 })
-  const warmUp = await saturate(contestant, { connections, requests: probe.requests / probe.seconds * plan.warmUpS })
-  await contestant.settle({ complete: probe.requests + warmUp.requests, cutMax: 0 })
-  const requests = warmUp.requests / warmUp.seconds * plan.saturationS
-  const redisBeforeMs = costOf(redisPid).cpuMs
-  const sample = await measure({ contestant, upstreamPid, connections, round, generator: 'autocannon', isCutAtEnd: false, load: () => saturate(contestant, { connections, requests }) })
+async function measureOnce ({ upstreamPid, redisPid }: LineUp, contestant: Contestant, round: number, plan: SaturationPlan): Promise<RedisSample> {
+  let redisBeforeMs = 0
+  const sample = await saturateOnce(contestant, { upstreamPid, connections, round, plan, onStart: () => { redisBeforeMs = costOf(redisPid).cpuMs } })
   return { ...sample, redisCpuUsPerRequest: (costOf(redisPid).cpuMs - redisBeforeMs) * 1000 / sample.requests }
 }
 
-async function measureAll (context: BenchContext, lineUp: LineUp, plan: Plan): Promise<RedisSample[]> {
-  for (const contestant of lineUp.contestants) {
-    const prime = await saturate(contestant, { connections, requests: plan.primeRequests })
-    await contestant.settle({ complete: prime.requests, cutMax: 0 })
-  }
+async function measureAll (context: BenchContext, lineUp: LineUp, plan: SaturationPlan): Promise<RedisSample[]> {
+  for (const contestant of lineUp.contestants) await prime(contestant, { connections, plan })
   const samples: RedisSample[] = []
   for (let round = 0; round < context.rounds; round++) {
     for (const contestant of orderOf(lineUp.contestants, round)) {

@@ -7,14 +7,31 @@ import path from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
 import { costBetween, costOf, rssPeakOf } from '../../../perf/harness/cost.ts'
+import { blockDeviceOf, deviceNumbers } from '../../../perf/harness/device.ts'
 import type { Cost } from '../../../perf/harness/cost.ts'
 import { writePage } from '../../../perf/harness/page.ts'
 import { orderOf, percentileOf, spreadOf } from '../../../perf/harness/rounds.ts'
 import { markdownTable, short, spreadText, thousands } from '../../../perf/harness/table.ts'
+import { shareOf } from '../../../perf/load/take-turns.ts'
 import { eventually } from '../../helpers/eventually.ts'
 
 test('every contestant starts a round in its turn', () => {
   assert.deepEqual([0, 1, 2, 3].map((round) => orderOf(['a', 'b', 'c'], round).join('')), ['abc', 'bca', 'cab', 'abc'])
+})
+
+test('connections that ask in turn share what is asked', () => {
+  const requests = ['a', 'b', 'c', 'd', 'e'].map((path) => ({ path, headers: {} }))
+  const shares = (connections: number): string[] => Array.from({ length: connections }, (_, connection) => shareOf({ requests, connections }, connection).map(({ path }) => path).join(''))
+  assert.deepEqual(shares(2), ['ace', 'bd'])
+  assert.deepEqual(shares(5), ['a', 'b', 'c', 'd', 'e'])
+  assert.deepEqual(shares(6), ['abcde', 'bcdea', 'cdeab', 'deabc', 'eabcd', 'abcde'])
+})
+
+test('the device below a folder: its numbers, and none below /proc', () => {
+  assert.deepEqual(deviceNumbers(65_024n), { major: 254n, minor: 0n })
+  const large = { major: 0x12345n, minor: 0x6789an }
+  assert.deepEqual(deviceNumbers(0x345n << 8n | 0x12000n << 32n | 0x9an | 0x67800n << 12n), large)
+  assert.equal(blockDeviceOf('/proc'), undefined)
 })
 
 test('median, spread and percentiles', () => {
