@@ -21,12 +21,13 @@ import { memory } from './scenarios/memory.ts'
 import { pipeline } from './scenarios/pipeline.ts'
 import { rates } from './scenarios/rates.ts'
 import { redis } from './scenarios/redis.ts'
+import { rivals } from './scenarios/rivals.ts'
 import { scale } from './scenarios/scale.ts'
 import { shipper } from './scenarios/shipper.ts'
 import { stagesOfARequest } from './scenarios/stages.ts'
 import { takeOver } from './scenarios/take-over.ts'
 
-const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, scale, bodies, journal, rates, pipeline, billing, growth, memory, file, shipper, clusterPipeline, redis, freshness, clusterRate, takeOver, backlog, flushCost]
+const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, scale, bodies, journal, rates, pipeline, billing, growth, memory, file, shipper, clusterPipeline, redis, freshness, clusterRate, takeOver, backlog, flushCost, rivals]
 /** All scenarios of the cluster. */
 const clusterGroup = 'cluster'
 
@@ -58,9 +59,9 @@ function readOptions (): Options {
   const unknown = positionals.filter((name) => name !== clusterGroup && !scenarios.some((scenario) => scenario.name === name))
   if (unknown.length > 0) throw new UsageError(`no such scenario: ${unknown.join(', ')}; there are ${[...scenarios.map((scenario) => scenario.name), clusterGroup].join(', ')}`)
   const chosen = (name: 'events' | 'rows' | 'rate-seconds', max: number): number | undefined => values[name] === undefined ? undefined : whole(name, values[name], 0, max)
-  const isWanted = ({ name, isCluster = false }: Scenario): boolean => positionals.includes(name) || (isCluster ? positionals.includes(clusterGroup) : positionals.length === 0)
+  const isInGroup = ({ isCluster = false, isNamedOnly = false }: Scenario): boolean => !isNamedOnly && (isCluster ? positionals.includes(clusterGroup) : positionals.length === 0)
   return {
-    wanted: scenarios.filter(isWanted),
+    wanted: scenarios.filter((scenario) => positionals.includes(scenario.name) || isInGroup(scenario)),
     isQuick,
     rounds: whole('rounds', values.rounds, isQuick ? 1 : 3, 100),
     memoryS: whole('memory-seconds', values['memory-seconds'], isQuick ? 60 : 600, 86_400),

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { startKafka } from '../../test/services/kafka.ts'
 import type { RunningKafka } from '../../test/services/kafka.ts'
+import type { RedisServer } from '../../test/services/redis.ts'
 import { root } from '../harness/machine.ts'
 import type { BenchContext } from '../harness/scenario.ts'
 
@@ -29,4 +30,10 @@ export async function benchKafka (context: BenchContext): Promise<RunningKafka> 
   })
   running = kafka
   return kafka
+}
+
+export async function redisPid (redis: RedisServer): Promise<number> {
+  const pid = Number(/^process_id:(\d+)/m.exec(String(await redis.command('INFO', 'server')))?.[1] ?? NaN)
+  if (!Number.isInteger(pid)) throw new Error('Redis did not tell its process')
+  return pid
 }

@@ -1,11 +1,9 @@
 // The yardstick: nginx as a bare proxy.
 import { spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import path from 'node:path'
-import { eventually } from '../../test/helpers/eventually.ts'
 import { freePorts } from '../../test/helpers/free-ports.ts'
-import { stopProcess } from '../harness/servers.ts'
+import { awaitListening, stopProcess } from '../harness/servers.ts'
 import type { Server } from '../harness/servers.ts'
 
 /** One worker, as one core is what is compared; connections to the upstream kept; the access log on, as everyone runs it. @param extra directives of `http` */
@@ -28,20 +26,11 @@ http {
 `
 }
 
-function canConnect (port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('connect', () => { socket.destroy(); resolve(true) })
-    socket.once('error', () => { resolve(false) })
-  })
-}
-
 export async function startNginx (folder: string, upstreamPort: number, extra = ''): Promise<Server & { readonly port: number }> {
   mkdirSync(folder, { recursive: true })
   const [port] = await freePorts(1) as [number]
   writeFileSync(path.join(folder, 'nginx.conf'), nginxConfiguration(port, upstreamPort, extra))
   const child = spawn('nginx', ['-p', folder, '-c', 'nginx.conf', '-e', 'error.log'], { stdio: ['ignore', 'ignore', 'inherit'] })
-  if (child.pid === undefined) throw new Error('nginx could not be started; install it with: apt-get install nginx')
-  await eventually('nginx accepts connections', () => canConnect(port))
-  return { port, pid: child.pid, stop: () => stopProcess(child) }
+  const pid = await awaitListening('nginx', child, port, path.join(folder, 'error.log'))
+  return { port, pid, stop: () => stopProcess(child) }
 }

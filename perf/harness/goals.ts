@@ -12,6 +12,7 @@ export interface Goal {
 }
 
 const metered = ['Tollgate, authenticated + limited + durably metered', '64']
+const rival = (text: string, name: string, most: number): Goal => ({ text, bound: { most }, places: [{ scenario: 'rivals', title: 'Tollgate\'s CPU a request', row: [name], column: 'all of it' }] })
 const scale = 'CPU of Tollgate\'s process'
 const scaleRow = (text: string, row: string): Goal => ({ text, bound: { most: 1.1 }, places: [{ scenario: 'scale', title: scale, row: [row], column: 'x one' }] })
 const both = (size: string): Place[] => ['down', 'up'].map((direction) => ({ scenario: 'bodies', title: 'Bodies', row: [`${size} ${direction}`], column: 'x nginx' }))
@@ -20,6 +21,8 @@ const grown = (column: string): Place[] => ['1,000,000', '10,000,000'].map((even
 export const goals: readonly Goal[] = [
   { text: 'Metered gateway, 64 connections: CPU a request against nginx', bound: { most: 2 }, places: [{ scenario: 'gateway', title: 'Saturation', row: metered, column: 'x nginx' }] },
   { text: '... against fastify\'s bare proxy', bound: { most: 0.33 }, places: [{ scenario: 'gateway', title: 'Saturation', row: metered, column: 'x fastify' }] },
+  rival('... against Caddy\'s bare proxy', 'Caddy, bare proxy', 0.33),
+  rival('... against Spring Cloud Gateway with the same features', 'Spring Cloud Gateway, JWT + limit in Redis + event to Kafka', 0.125),
   { text: 'Durable metering\'s share, 64 connections, % of the gateway', bound: { most: 15 }, places: [{ scenario: 'gateway', title: 'What durable metering adds', row: ['64', 'autocannon'], column: 'of the gateway' }] },
   scaleRow('10,000 keys against one', '10,000 keys in turn'),
   scaleRow('1,000 routes against one', '1,000 routes in turn'),

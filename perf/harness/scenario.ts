@@ -44,6 +44,8 @@ export interface Scenario {
   readonly name: string
   /** Needs Kafka and more time: it runs when it is named, or the group `cluster`. */
   readonly isCluster?: boolean
+  /** Needs what most machines lack: it runs when it is named itself. */
+  readonly isNamedOnly?: boolean
   readonly title: string
   readonly run: (context: BenchContext) => Promise<ScenarioResult>
 }

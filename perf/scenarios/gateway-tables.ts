@@ -6,9 +6,15 @@ import { spreadOf } from '../harness/rounds.ts'
 import type { Table } from '../harness/scenario.ts'
 import { megabytes, short, spreadText } from '../harness/table.ts'
 
-type Name = typeof names[keyof typeof names]
+/** Whom a saturation table shows, and beside whom. */
+export interface Standing {
+  readonly names: readonly string[]
+  readonly references: readonly { readonly column: string, readonly name: string }[]
+  /** Gets a second row, without what works after the answer. */
+  readonly splitName: string
+}
 
-function pick (samples: readonly Sample[], contestant: Name, connections: number, generator: Sample['generator']): Sample[] {
+export function pick (samples: readonly Sample[], contestant: string, connections: number, generator: Sample['generator']): Sample[] {
   return samples.filter((sample) => sample.contestant === contestant && sample.connections === connections && sample.generator === generator)
 }
 
@@ -18,19 +24,18 @@ type Value = (sample: Sample) => number
 const cpuUs: Value = (sample) => sample.cpuUsPerRequest
 
 /** `value(sample)` over the others' CPU of the same round, summed up. */
-function ratioText (own: readonly Sample[], others: readonly Sample[], value: Value = cpuUs): string {
+export function ratioText (own: readonly Sample[], others: readonly Sample[], value: Value = cpuUs): string {
   const ratios = own.flatMap((sample) => others.filter((other) => other.round === sample.round).map((other) => value(sample) / other.cpuUsPerRequest))
   return ratios.length === 0 ? '-' : spreadText(spreadOf(ratios))
 }
 
-export function saturationTable (samples: readonly Sample[]): Table {
+export function saturationTable (samples: readonly Sample[], standing: Standing): Table {
   const rows: string[][] = []
   for (const connections of connectionsOf(samples)) {
-    const references = (generator: Sample['generator']): readonly Sample[][] => [pick(samples, names.nginx, connections, generator), pick(samples, names.fastify, connections, generator)]
     const cpuCells = (own: readonly Sample[], generator: Sample['generator'], value: Value): string[] =>
-      own.length === 0 ? ['-', '-', '-'] : [spreadText(spreadOf(own.map(value))), ...references(generator).map((others) => ratioText(own, others, value))]
+      [own.length === 0 ? '-' : spreadText(spreadOf(own.map(value))), ...standing.references.map(({ name }) => ratioText(own, pick(samples, name, connections, generator), value))]
     const median = (found: readonly Sample[], value: Value): string => found.length === 0 ? '-' : short(spreadOf(found.map(value)).median)
-    for (const name of Object.values(names)) {
+    for (const name of standing.names) {
       const own = pick(samples, name, connections, 'autocannon')
       const byWrk = pick(samples, name, connections, 'wrk')
       if (own.length === 0) continue
@@ -39,12 +44,13 @@ export function saturationTable (samples: readonly Sample[]): Table {
         ...cpuCells(byWrk, 'wrk', cpuUs), median(byWrk, (sample) => sample.ratePerS), median(byWrk, (sample) => sample.latencyMsP50), median(byWrk, (sample) => sample.latencyMsP99),
         megabytes(Math.max(...own.map((sample) => sample.rssBytes)))
       ])
-      if (name === names.metered) rows.push(['... of it gateway and journal', String(connections), ...cpuCells(own, 'autocannon', answeringCpuUs), '', ...cpuCells(byWrk, 'wrk', answeringCpuUs), '', '', '', ''])
+      if (name === standing.splitName) rows.push(['... of it gateway and journal', String(connections), ...cpuCells(own, 'autocannon', answeringCpuUs), '', ...cpuCells(byWrk, 'wrk', answeringCpuUs), '', '', '', ''])
     }
   }
+  const references = standing.references.map(({ column }) => column)
   return {
     title: 'Saturation',
-    columns: ['contestant', 'connections', 'CPU us a request', 'x nginx', 'x fastify', 'requests/s', 'wrk: CPU us', 'x nginx', 'x fastify', 'requests/s', 'p50 ms', 'p99 ms', 'RSS MB'],
+    columns: ['contestant', 'connections', 'CPU us a request', ...references, 'requests/s', 'wrk: CPU us', ...references, 'requests/s', 'p50 ms', 'p99 ms', 'RSS MB'],
     rows,
     notes: []
   }

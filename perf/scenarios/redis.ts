@@ -5,7 +5,6 @@ import { billedCount } from '../../test/helpers/cluster-oracle.ts'
 import { writeNode } from '../../test/helpers/cluster.ts'
 import type { ClusterNode } from '../../test/helpers/cluster.ts'
 import { startRedis } from '../../test/services/redis.ts'
-import type { RedisServer } from '../../test/services/redis.ts'
 import { meteredPath } from '../contestants/answer.ts'
 import type { Contestant } from '../contestants/contestant.ts'
 import { startUpstream } from '../contestants/line-up.ts'
@@ -13,7 +12,7 @@ import { Books, startTollgate } from '../contestants/tollgate.ts'
 import type { Tollgate } from '../contestants/tollgate.ts'
 import { clusterPath, createCaller, makeBenchCluster, startNode, startNodes } from '../cluster/cluster.ts'
 import { verifyCluster } from '../cluster/proof.ts'
-import { kafkaText } from '../cluster/services.ts'
+import { kafkaText, redisPid } from '../cluster/services.ts'
 import { costOf } from '../harness/cost.ts'
 import { answeringCpuUs } from '../harness/measure.ts'
 import type { Sample } from '../harness/measure.ts'
@@ -41,12 +40,6 @@ interface LineUp {
   readonly verify: () => Promise<void>
 }
 
-async function pidOf (redis: RedisServer): Promise<number> {
-  const pid = Number(/^process_id:(\d+)/m.exec(String(await redis.command('INFO', 'server')))?.[1] ?? NaN)
-  if (!Number.isInteger(pid)) throw new Error('Redis did not tell its process')
-  return pid
-}
-
 async function startLineUp (context: BenchContext): Promise<LineUp> {
   const upstream = await startUpstream(context)
   const redis = await startRedis({ after: context.onEnd })
@@ -69,7 +62,7 @@ async function startLineUp (context: BenchContext): Promise<LineUp> {
       { name: names.redis, port: gateway.port, path: clusterPath, headers: { 'x-api-key': caller.token }, pid, settle: (seen) => books.settle(seen) }
     ],
     upstreamPid: upstream.pid,
-    redisPid: await pidOf(redis),
+    redisPid: await redisPid(redis),
     verify: async () => {
       await embedded.verify()
       await verifyCluster(cluster)
