@@ -24,10 +24,11 @@ import { redis } from './scenarios/redis.ts'
 import { rivals } from './scenarios/rivals.ts'
 import { scale } from './scenarios/scale.ts'
 import { shipper } from './scenarios/shipper.ts'
+import { spark } from './scenarios/spark.ts'
 import { stagesOfARequest } from './scenarios/stages.ts'
 import { takeOver } from './scenarios/take-over.ts'
 
-const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, scale, bodies, journal, rates, pipeline, billing, growth, memory, file, shipper, clusterPipeline, redis, freshness, clusterRate, takeOver, backlog, flushCost, rivals]
+const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, scale, bodies, journal, rates, pipeline, billing, growth, memory, file, shipper, clusterPipeline, redis, freshness, clusterRate, takeOver, backlog, flushCost, rivals, spark]
 /** All scenarios of the cluster. */
 const clusterGroup = 'cluster'
 

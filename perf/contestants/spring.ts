@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts } from '../../test/helpers/free-ports.ts'
 import { startRedis } from '../../test/services/redis.ts'
 import { uniquePrefix } from '../../test/services/kafka.ts'
-import type { RunningKafka } from '../../test/services/kafka.ts'
+import { recordCount } from '../cluster/records.ts'
 import { benchKafka, redisPid } from '../cluster/services.ts'
 import { buildOnce } from '../harness/build.ts'
 import type { BenchContext } from '../harness/scenario.ts'
@@ -70,7 +70,7 @@ export async function startMeteredSpring (context: BenchContext, { folder, upstr
     books.complete += complete
     books.cut += cutMax
     for (let sinceMs = performance.now(); books.events < books.complete + books.cut && performance.now() - sinceMs < restMs;) {
-      const events = await eventsIn(kafka, topic)
+      const events = await recordCount(kafka, topic)
       if (events !== books.events) { books.events = events; sinceMs = performance.now() } else await sleep(pollMs)
       // What was cut may or may not have been answered: nothing to wait long for.
       if (books.events >= books.complete && cutMax === 0) break
@@ -90,12 +90,4 @@ async function checkFeatures (port: number, token: string): Promise<void> {
     const refused = await fetch(url, { headers: { 'x-api-key': wrong } })
     if (refused.status !== 401) throw new Error(`Spring Cloud Gateway answered ${refused.status} to a request with a wrong key`)
   }
-}
-
-async function eventsIn (kafka: RunningKafka, topic: string): Promise<number> {
-  const admin = kafka.independent('bench-count').admin()
-  await admin.connect()
-  try {
-    return (await admin.fetchTopicOffsets(topic)).reduce((sum, { high }) => sum + Number(high), 0)
-  } finally { await admin.disconnect() }
 }

@@ -39,18 +39,23 @@ function childrenOf (pid: number, all: readonly Stat[]): Stat[] {
   return all.filter((stat) => stat.parent === pid).flatMap((child) => [child, ...childrenOf(child.pid, all)])
 }
 
-export function costOf (pid: number): Cost {
+/** The process and its living children. */
+function familyOf (pid: number): Stat[] {
   const own = readStat(`/proc/${pid}/stat`)
   if (own === undefined) throw new Error(`process ${pid} has ended while it was measured`)
   const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map((name) => readStat(`/proc/${name}/stat`)).filter((stat) => stat !== undefined)
-  const family = [own, ...childrenOf(pid, all)]
+  return [own, ...childrenOf(pid, all)]
+}
+
+export function costOf (pid: number): Cost {
+  const family = familyOf(pid)
   const cpuMsByThread = new Map<string, number>()
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
     const stat = readStat(`/proc/${pid}/task/${thread}/stat`)
     if (stat !== undefined) cpuMsByThread.set(stat.name, (cpuMsByThread.get(stat.name) ?? 0) + stat.cpuMs)
   }
   return {
-    cpuMs: family.reduce((sum, stat) => sum + stat.cpuMs, own.waitedCpuMs),
+    cpuMs: family.reduce((sum, stat) => sum + stat.cpuMs + stat.waitedCpuMs, 0),
     cpuMsByThread,
     rssBytes: family.reduce((sum, stat) => sum + stat.rssBytes, 0)
   }
@@ -72,6 +77,13 @@ function statusBytes (pid: number, field: 'VmHWM' | 'RssAnon'): number {
 
 /** The largest resident size the process has ever had, as the kernel remembers it; children not included. */
 export function rssPeakOf (pid: number): number { return statusBytes(pid, 'VmHWM') }
+
+/** The same of the process and its living children together: each at its largest, which need not have been at one time. */
+export function rssPeakOfFamily (pid: number): number {
+  // A child may end between the listing and the reading.
+  const peakOf = (member: number): number => { try { return rssPeakOf(member) } catch { return 0 } }
+  return familyOf(pid).reduce((sum, stat) => sum + peakOf(stat.pid), 0)
+}
 
 /** Resident memory that is no file's: the rest are pages of programs and libraries, which the kernel can drop and read again. */
 export function rssAnonymousOf (pid: number): number { return statusBytes(pid, 'RssAnon') }

@@ -37,6 +37,7 @@ export const goals: readonly Goal[] = [
   { text: 'Shipper to three brokers, events/s a core', bound: { least: 30_000 }, places: [{ scenario: 'shipper', title: '', row: [], column: 'events/s a core' }] },
   { text: 'Journal to ledger with archive, events/s a core', bound: { least: 200_000 }, places: [{ scenario: 'pipeline', title: '', row: [], column: 'events/s a core' }] },
   { text: 'Kafka to hourly counts with archive, events/s a core', bound: { least: 120_000 }, places: [{ scenario: 'cluster-pipeline', title: '', row: [], column: 'events/s a core' }] },
+  { text: 'Structured Streaming\'s CPU an event, from Kafka, against Tollgate\'s', bound: { least: 15 }, places: [{ scenario: 'spark', title: '', row: ['Structured Streaming, from Kafka: second run'], column: 'x Tollgate from Kafka' }] },
   { text: 'From an answer to the bill through Kafka, p99 s', bound: { most: 5 }, places: [{ scenario: 'freshness', title: '', row: [], column: 'p99' }] },
   { text: 'A member\'s month by day and key, p99 ms', bound: { most: 10 }, places: [{ scenario: 'billing', title: '', row: ['usage by day and usage by key'], column: 'p99' }] },
   { text: 'Cost a request, 10,000,000 stored events against 100,000', bound: { most: 1.1 }, places: grown('x the least') },

@@ -6,19 +6,39 @@ import { eventually } from '../../test/helpers/eventually.ts'
 import { readMetrics } from '../harness/program-metrics.ts'
 import { memberCount } from './workload.ts'
 
-export interface Archived { readonly events: number, readonly files: number, readonly bytes: number }
+export interface Archived {
+  /** Distinct by their identity. */
+  readonly events: number
+  readonly rows: number
+  readonly files: number
+  readonly bytes: number
+}
 
-/** Events in the archives below these state folders, distinct by their identity, counted by a DuckDB of the benchmark's own in `folder`. */
+/** Events in the archives below these state folders, counted by a DuckDB of the benchmark's own in `folder`. */
 export async function countArchived ({ folder, states }: { readonly folder: string, readonly states: readonly string[] }): Promise<Archived> {
   const parquet = states.flatMap((state) => globSync('**/archive/**/*.parquet', { cwd: state }).map((file) => path.join(state, file)))
   const bytes = parquet.reduce((sum, file) => sum + statSync(file).size, 0)
-  if (parquet.length === 0) return { events: 0, files: 0, bytes }
+  if (parquet.length === 0) return { events: 0, rows: 0, files: 0, bytes }
+  const [row] = await query<{ events: bigint, rows: bigint }>(folder, `SELECT count(*) AS events, sum(copies)::BIGINT AS rows
+    FROM (SELECT streamId, seq, count(*) AS copies FROM read_parquet([${parquet.map(sqlText).join(', ')}]) GROUP BY ALL)`)
+  return { events: Number(row?.events), rows: Number(row?.rows), files: parquet.length, bytes }
+}
+
+/** The sum of a whole number over all rows of `files`, a pattern. */
+export async function sumOfParquet ({ folder, files, column }: { readonly folder: string, readonly files: string, readonly column: string }): Promise<number> {
+  const [row] = await query<{ sum: bigint }>(folder, `SELECT sum("${column}")::BIGINT AS sum FROM read_parquet(${sqlText(files)})`)
+  return Number(row?.sum)
+}
+
+async function query<Row extends Readonly<Record<string, unknown>>> (folder: string, sql: string): Promise<readonly Row[]> {
   const duckDb = await openDuckDb({ file: path.join(folder, 'check.duckdb'), memoryBytesMax: 1024 ** 3, threads: 2 })
   const connection = await duckDb.connect()
-  const [row] = await connection.rows<{ events: bigint }>(`SELECT count(*) AS events FROM (SELECT DISTINCT streamId, seq FROM read_parquet([${parquet.map(sqlText).join(', ')}]))`)
-  connection.close()
-  duckDb.close()
-  return { events: Number(row?.events), files: parquet.length, bytes }
+  try {
+    return await connection.rows<Row>(sql)
+  } finally {
+    connection.close()
+    duckDb.close()
+  }
 }
 
 interface Bills { readonly privatePort: number, readonly operatorToken: string }

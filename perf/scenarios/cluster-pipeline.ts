@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually } from '../../test/helpers/eventually.ts'
 import { fillJournal, makeBenchCluster, startNode } from '../cluster/cluster.ts'
+import type { BenchCluster } from '../cluster/cluster.ts'
 import { awaitCounted, prove } from '../cluster/proof.ts'
 import { brokers, kafkaText } from '../cluster/services.ts'
 import { costBetween, costOf, rssPeakOf } from '../harness/cost.ts'
@@ -19,10 +20,10 @@ const flushIntervalMs = 1_000
 const extra = `archive: { flushIntervalMs: ${flushIntervalMs} }\n`
 const restMs = 500
 
-interface Start { readonly wallS: number, readonly cost: Cost }
-
 /** What starting, joining the group and taking over all partitions takes when there is nothing to count. */
-async function measureEmptyStart (context: BenchContext): Promise<Start> {
+export interface EmptyClusterStart { readonly wallS: number, readonly cost: Cost }
+
+export async function measureEmptyClusterStart (context: BenchContext): Promise<EmptyClusterStart> {
   const { aggregator } = await makeBenchCluster(context, { name: 'counting-empty', partitions, extra })
   const startMs = performance.now()
   const { pid } = await startNode(context, aggregator)
@@ -34,7 +35,7 @@ async function measureEmptyStart (context: BenchContext): Promise<Start> {
   return { wallS, cost }
 }
 
-interface Sample {
+export interface ClusterSample {
   readonly round: number
   readonly wallS: number
   readonly cpuS: number
@@ -43,12 +44,18 @@ interface Sample {
   readonly archived: Archived
 }
 
-async function measureRound (context: BenchContext, round: number, events: number, empty: Start): Promise<Sample> {
+/** A cluster whose usage log holds `events` that nobody has counted. */
+export async function shipRound (context: BenchContext, round: number, events: number): Promise<BenchCluster> {
   const cluster = await makeBenchCluster(context, { name: `counting-${round}`, partitions, extra })
-  const { aggregator, billing, gateway } = cluster
   context.say(`round ${round + 1}: filling a journal with ${thousands(events)} events and shipping them`)
-  await fillJournal(gateway, events)
+  await fillJournal(cluster.gateway, events)
   await ship(context, cluster, events)
+  return cluster
+}
+
+/** From Kafka to the hourly counts. @throws unless all events are billed and archived */
+export async function measureClusterPipeline (context: BenchContext, cluster: BenchCluster, { round, events, empty }: { readonly round: number, readonly events: number, readonly empty: EmptyClusterStart }): Promise<ClusterSample> {
+  const { aggregator, billing } = cluster
   const startMs = performance.now()
   const { pid, diedEarly } = await startNode(context, aggregator, { isReadyAwaited: false })
   await Promise.race([diedEarly, awaitCounted(aggregator, events)])
@@ -63,14 +70,14 @@ async function measureRound (context: BenchContext, round: number, events: numbe
 
 async function run (context: BenchContext): Promise<ScenarioResult> {
   const events = context.events ?? (context.isQuick ? 50_000 : 500_000)
-  const empty = await measureEmptyStart(context)
-  const samples: Sample[] = []
+  const empty = await measureEmptyClusterStart(context)
+  const samples: ClusterSample[] = []
   for (let round = 0; round < context.rounds; round++) {
-    const sample = await measureRound(context, round, events, empty)
+    const sample = await measureClusterPipeline(context, await shipRound(context, round, events), { round, events, empty })
     context.say(`round ${round + 1} of ${context.rounds}: ${short(events / sample.cpuS)} events/s a core, ${short(sample.wallS)} s, ${megabytes(sample.rssPeakBytes)} MB`)
     samples.push(sample)
   }
-  const spread = (value: (sample: Sample) => number): string => spreadText(spreadOf(samples.map(value)))
+  const spread = (value: (sample: ClusterSample) => number): string => spreadText(spreadOf(samples.map(value)))
   return {
     settings: [
       kafkaText,

@@ -25,9 +25,10 @@ const restMs = 500
 /** At the bills, before they are believed to be wrong. */
 const looksMax = 20
 
-interface Start { readonly readyS: number, readonly cost: Cost }
+/** What starting and doing nothing takes: none of it is the events'. */
+export interface EmptyStart { readonly readyS: number, readonly cost: Cost }
 
-interface Sample {
+export interface PipelineSample {
   readonly round: number
   readonly fillS: number
   readonly journalBytes: number
@@ -43,8 +44,7 @@ async function writeFiles (folder: string): Promise<ProgramFiles> {
   return await writeProgramFiles({ folder, upstreamUrl: 'http://127.0.0.1:9', prices: pricesText(), extra: `archive: { flushIntervalMs: ${flushIntervalMs} }\n` })
 }
 
-/** What starting and doing nothing takes: none of it is the events'. */
-async function measureEmptyStart (context: BenchContext): Promise<Start> {
+export async function measureEmptyStart (context: BenchContext): Promise<EmptyStart> {
   const files = await writeFiles(path.join(context.folder, 'empty'))
   const startMs = performance.now()
   const program = await startMeasured(context, files)
@@ -78,7 +78,8 @@ async function ledgerAtRest (files: ProgramFiles): Promise<number> {
   }
 }
 
-async function measureRound (context: BenchContext, round: number, events: number, empty: Start): Promise<Sample> {
+/** From a full journal of `events` to the ledger. @throws unless all of them are billed and archived */
+export async function measurePipeline (context: BenchContext, round: number, events: number, empty: EmptyStart): Promise<PipelineSample> {
   const files = await writeFiles(path.join(context.folder, `round-${round}`))
   const fillStartMs = performance.now()
   await runToEnd(path.join(import.meta.dirname, '../pipeline/fill-journal.ts'), [files.configFile, String(events)])
@@ -96,8 +97,8 @@ async function measureRound (context: BenchContext, round: number, events: numbe
   return { round, fillS, journalBytes, wallS: (done.atMs - startMs) / 1000 - empty.readyS, cpuS: cost.cpuMs / 1000, cpuSByThread: secondsByThread(cost), rssPeakBytes, archived }
 }
 
-function tablesOf (samples: readonly Sample[], events: number): Table[] {
-  const spread = (value: (sample: Sample) => number): string => spreadText(spreadOf(samples.map(value)))
+function tablesOf (samples: readonly PipelineSample[], events: number): Table[] {
+  const spread = (value: (sample: PipelineSample) => number): string => spreadText(spreadOf(samples.map(value)))
   return [{
     title: `${thousands(events)} events from journal to ledger, archive included`,
     columns: ['events/s a core', 'CPU us an event', 'wall s', 'events/s', 'RSS peak MB', 'archive bytes an event'],
@@ -112,9 +113,9 @@ function tablesOf (samples: readonly Sample[], events: number): Table[] {
 async function run (context: BenchContext): Promise<ScenarioResult> {
   const events = context.isQuick ? 100_000 : 1_000_000
   const empty = await measureEmptyStart(context)
-  const samples: Sample[] = []
+  const samples: PipelineSample[] = []
   for (let round = 0; round < context.rounds; round++) {
-    const sample = await measureRound(context, round, events, empty)
+    const sample = await measurePipeline(context, round, events, empty)
     context.say(`round ${round + 1} of ${context.rounds}: ${short(events / sample.cpuS)} events/s a core, ${short(sample.wallS)} s; the journal was filled in ${short(sample.fillS)} s`)
     samples.push(sample)
   }
