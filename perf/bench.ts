@@ -66,7 +66,7 @@ function readOptions (): Options {
     isQuick,
     rounds: whole('rounds', values.rounds, isQuick ? 1 : 3, 100),
     memoryS: whole('memory-seconds', values['memory-seconds'], isQuick ? 60 : 600, 86_400),
-    rateS: chosen('rate-seconds', 86_400),
+    rateS: chosen('rate-seconds', 7_200),
     events: chosen('events', 100_000_000),
     rows: chosen('rows', 10_000_000),
     jsonFile: values.json,

@@ -43,6 +43,8 @@ const groups: readonly Group[] = [
   { name: 'monitoring', pattern: 'test/monitoring/**/*.test.ts', testsMin: 17, concurrency: 1, fileTimeoutMs: 7 * minute },
   { name: 'e2e', pattern: 'test/e2e/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 5 * minute },
   { name: 'file', pattern: 'test/file/**/*.test.ts', testsMin: 18, concurrency: 1, fileTimeoutMs: 15 * minute },
+  // Behind `file`, whose builds it uses.
+  { name: 'perf', pattern: 'test/perf/**/*.test.ts', testsMin: 12, concurrency: 1, fileTimeoutMs: 25 * minute },
   { name: 'hosts', pattern: 'test/hosts/**/*.test.ts', testsMin: 15, concurrency: 1, fileTimeoutMs: 20 * minute }
 ]
 

@@ -4,7 +4,6 @@
 import { pathToFileURL } from 'node:url'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { eventually } from '../../test/helpers/eventually.ts'
 import { runCommand, runJson, writeProgramFiles } from '../../test/helpers/program.ts'
 import type { ProgramFiles } from '../../test/helpers/program.ts'
 import { startMeasured } from '../harness/program.ts'
@@ -26,6 +25,7 @@ export interface Tollgate {
 }
 
 const pollMs = 250
+const standstillMsMax = 180_000
 /** Millions of events are read again. */
 const verifyMsMax = 1_800_000
 
@@ -49,6 +49,20 @@ async function billedOf (files: ProgramFiles, memberId: number, memberToken: str
   return content.result.totalCount
 }
 
+/** Looks at a number until it is as it must be. @throws when it has stood still for `standstillMsMax`: being slow is no mistake */
+async function arrived (what: string, read: () => Promise<number>, isDone: (value: number) => boolean): Promise<number> {
+  let last: number | undefined
+  let failure: unknown
+  for (let sinceMs = performance.now(); ;) {
+    // Whoever is asked may be too busy once.
+    const value: number | undefined = await read().catch((error: unknown) => { failure = error; return last })
+    if (value !== undefined && isDone(value)) return value
+    if (value !== last) { last = value; sinceMs = performance.now() }
+    if (performance.now() - sinceMs > standstillMsMax) throw new Error(`did not happen: ${what}; it stands at ${last ?? 'nothing'}`, { cause: failure })
+    await sleep(pollMs)
+  }
+}
+
 /** Compares the bill with what clients saw, load by load. */
 export class Books {
   #billedBefore = 0
@@ -61,10 +75,7 @@ export class Books {
 
   async settle ({ complete, cutMax }: Seen): Promise<void> {
     const least = this.#billedBefore + complete
-    let billed = await eventually(`${complete} more requests are on the bill`, async () => {
-      const count = await this.#read()
-      return count >= least ? count : undefined
-    }, { withinMs: 120_000, everyMs: pollMs })
+    let billed = await arrived(`${complete} more requests are on the bill`, this.#read, (count) => count >= least)
     // What was cut may still arrive: the bill is read when it has come to rest.
     for (let last = -1; cutMax > 0 && last !== billed;) {
       last = billed
@@ -74,7 +85,7 @@ export class Books {
     if (billed > least + cutMax) throw new Error(`${billed - this.#billedBefore} requests were billed, but only ${complete} were answered and ${cutMax} cut`)
     this.#billedBefore = billed
     // The archive's share of the work belongs to the load that caused it.
-    await eventually('everything is archived', async () => (await readMetrics(this.#operatorPort)).get('tollgate_archive_waiting_events') === 0, { withinMs: 120_000, everyMs: pollMs })
+    await arrived('everything is archived', async () => (await readMetrics(this.#operatorPort)).get('tollgate_archive_waiting_events') ?? -1, (waiting) => waiting === 0)
   }
 }
 
@@ -124,6 +135,6 @@ export async function startTollgate (context: BenchContext, setup: TollgateSetup
 
 /** @throws unless `tollgate verify` proves that everything answered is on the bill */
 export async function verify (files: ProgramFiles): Promise<void> {
-  const proof = await runCommand(files, ['verify', '--wait', '60'], { timeoutMs: verifyMsMax })
+  const proof = await runCommand(files, ['verify', '--wait', '300'], { timeoutMs: verifyMsMax })
   if (proof.code !== 0) throw new Error(`tollgate verify ended with ${proof.code}:\n${proof.stdout}${proof.stderr}`)
 }

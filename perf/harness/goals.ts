@@ -34,6 +34,8 @@ export const goals: readonly Goal[] = [
   { text: 'Bodies of 100 MB', bound: { least: 0.8 }, places: both('100 MB') },
   { text: 'Journal at saturation, bytes to the device per event byte', bound: { most: 1.5 }, places: [{ scenario: 'journal', title: 'The journal', row: ['saturation'], column: 'bytes to the device per event byte' }] },
   { text: '... at 1,000 requests/s', bound: { most: 6 }, places: [{ scenario: 'journal', title: 'The journal', row: ['1,000 requests/s'], column: 'bytes to the device per event byte' }] },
+  { text: 'All roles in one process, requests/s for ten minutes', bound: { least: 10_000 }, places: [{ scenario: 'rates', title: 'The highest rate', row: [], column: 'requests/s' }] },
+  { text: 'Cluster, requests/s for half an hour', bound: { least: 1_000 }, places: [{ scenario: 'cluster-rate', title: '1,000 requests/s for 1800 s', row: [], column: 'requests/s' }] },
   { text: 'Shipper to three brokers, events/s a core', bound: { least: 30_000 }, places: [{ scenario: 'shipper', title: '', row: [], column: 'events/s a core' }] },
   { text: 'Journal to ledger with archive, events/s a core', bound: { least: 200_000 }, places: [{ scenario: 'pipeline', title: '', row: [], column: 'events/s a core' }] },
   { text: 'Kafka to hourly counts with archive, events/s a core', bound: { least: 120_000 }, places: [{ scenario: 'cluster-pipeline', title: '', row: [], column: 'events/s a core' }] },

@@ -55,7 +55,8 @@ export async function saturate (target: Target, { connections, requests }: { rea
     expectBody: answerBody,
     // The end of a run is seen at a sample only: a long interval would blur the rate.
     sampleInt: 20,
-    timeout: 30
+    // A machine may be busy with other things: being slow is no mistake.
+    timeout: 120
   })
   const wrong = { 'not 2xx': result.non2xx, 'wrong body': result.mismatches, 'time-out': result.timeouts, error: result.errors }
   const problems = Object.entries(wrong).filter(([, count]) => count > 0).map(([what, count]) => `${what}: ${count}`)
