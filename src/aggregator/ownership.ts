@@ -79,6 +79,8 @@ export class Ownership {
   readonly #retention: UsageRetention
   readonly #ending = new AbortController()
   readonly #safeSegments = new Set<number>()
+  /** Copies of what is archived up to here were asked for. */
+  #offeredOffset = 0
   #running: Promise<void> = Promise.resolve()
   #publishTurn: Promise<unknown> = Promise.resolve()
   #fail: (error: unknown) => void = () => {}
@@ -154,9 +156,10 @@ export class Ownership {
   get aggregator (): OwnedPartition['opened']['aggregator'] { return this.#owned.opened.aggregator }
   get problems (): OwnedPartition['opened']['problems'] { return this.#owned.opened.problems }
 
-  /** Everything counted goes to the archive, and both are published. */
+  /** Everything counted goes to the archive, and both are published; so is what has its copies by then. */
   async flush (): Promise<void> {
-    await this.#loop.exclusively(async () => { await this.#loop.flush() })
+    await this.#archive()
+    await this.#letGo()
     await this.#publish()
   }
 
@@ -175,13 +178,19 @@ export class Ownership {
     this.#ending.abort()
     await this.#loop.halt()
     await this.#running
-    if (isDrained) await this.flush().catch((error: unknown) => { log.warn({ error, partition }, 'the last counts were not archived or published before the stop; whoever takes the partition over reads them again') })
+    // Copies may take as long as a peer is silent: a stop doesn't wait for them, and a new owner archives what has none again.
+    if (isDrained) await this.#archive().catch((error: unknown) => { log.warn({ error, partition }, 'the last counts were not archived or published before the stop; whoever takes the partition over reads them again') })
     await this.#publishTurn.catch(() => undefined)
     const { opened, publisher } = this.#owned
     await publisher.close()
     await this.#usageLog.close()
     this.#reader.close()
     opened.close()
+  }
+
+  async #archive (): Promise<void> {
+    await this.#loop.exclusively(async () => { await this.#loop.flush() })
+    await this.#publish()
   }
 
   async #run (): Promise<void> {
@@ -194,7 +203,8 @@ export class Ownership {
       await this.#publish()
       await this.#sendTombstones()
       const nowMs = clock.monotonicMs()
-      if (nowMs - lastRetentionMs >= retentionIntervalMs) {
+      // New files are brought to the peers at once.
+      if (this.#publishing.archivedOffset > this.#offeredOffset || nowMs - lastRetentionMs >= retentionIntervalMs) {
         lastRetentionMs = nowMs
         await this.#letGo()
       }
@@ -245,8 +255,9 @@ export class Ownership {
   /** What can't be deleted now is deleted later. */
   async #letGo (): Promise<void> {
     const { log, partition } = this.#parts
+    this.#offeredOffset = this.#publishing.archivedOffset
     try {
-      await this.#retention.tick(this.#publishing.archivedOffset)
+      await this.#retention.tick(this.#publishing)
     } catch (error) {
       log.warn({ error, partition }, 'what is archived could not be deleted from the usage log; it is tried again')
     }

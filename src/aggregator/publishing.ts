@@ -14,6 +14,8 @@ import { readMeta } from './lineage.ts'
 import type { Meta } from './lineage.ts'
 import { loadPositions } from './log-positions.ts'
 import type { LogPositions } from './log-positions.ts'
+import { SafeArchives, isSameArchive } from './safe-archive.ts'
+import type { SafeArchive } from './safe-archive.ts'
 import { changedClosed, changedPlaces, changedRows, changedStreams, changedTallies, changedVoids, rowsPerRead } from './publish-sql.ts'
 
 export interface PublishingParts {
@@ -28,23 +30,30 @@ export interface PublishingParts {
   readonly onPublished?: (records: number) => void
 }
 
-interface Snapshot { readonly meta: Meta, readonly segment: number, readonly positions: LogPositions, readonly gaps: ReadonlyMap<string, number> }
+interface Snapshot { readonly meta: Meta, readonly segment: number, readonly positions: LogPositions, readonly gaps: ReadonlyMap<string, number>, readonly safe: SafeArchive }
+type Stream = { readonly streamId: string } & StreamValue
 
 export class Publishing {
   readonly #parts: PublishingParts
   #revision: number
   #archivedOffset = 0
+  readonly #safeArchives: SafeArchives
+  /** What the topic says of the archive; undefined before the first time, when an earlier process of ours may have said less. */
+  #safe: SafeArchive | undefined
   /** What gateways were told of gaps; undefined before the first time, when an earlier owner may have told them of others. */
   #gaps: ReadonlyMap<string, number> | undefined
 
   constructor (parts: PublishingParts) {
     this.#parts = parts
     this.#revision = parts.publishedRevision
+    this.#safeArchives = new SafeArchives({ reader: parts.reader, folders: parts.aggregator.parts.folders, partition: parts.partition })
   }
 
   get revision (): number { return this.#revision }
-  /** Of the usage log: whatever a new owner reads starts here. */
+  /** Of the usage log: everything before it is in files here, by counts that were published. */
   get archivedOffset (): number { return this.#archivedOffset }
+  /** Of the usage log: whatever a new owner reads starts here. */
+  get safeOffset (): number { return this.#safe?.archivedOffset ?? 0 }
 
   /** Publishes what is new. @returns false when nothing was. @throws TollgateError: the partition must be given up, because nobody knows what the topic has now */
   async publish (): Promise<boolean> {
@@ -52,13 +61,16 @@ export class Publishing {
     const gaps = new Map(aggregator.gaps.map(({ streamId, afterSeq }) => [streamId, afterSeq]))
     return await reader.transaction(async () => {
       const meta = await readMeta(reader)
-      if (meta.revision <= this.#revision && this.#gaps !== undefined && isEqual(gaps, this.#gaps)) return false
       const positions = (await loadPositions(reader)).get(partition)
+      const safe = positions === undefined ? undefined : await this.#safeArchives.now(positions)
+      const isSafeTold = this.#safe !== undefined && safe !== undefined && isSameArchive(safe, this.#safe)
+      if (meta.revision <= this.#revision && isSafeTold && this.#gaps !== undefined && isEqual(gaps, this.#gaps)) return false
       const [open] = await reader.rows<{ segment: number }>('SELECT segment FROM partitions WHERE sourcePartition = $1', [partition])
-      if (positions === undefined || open === undefined) throw new Error(`partition ${partition} has no positions`)
-      await this.#send({ meta, segment: open.segment, positions, gaps })
+      if (positions === undefined || safe === undefined || open === undefined) throw new Error(`partition ${partition} has no positions`)
+      await this.#send({ meta, segment: open.segment, positions, gaps, safe })
       this.#revision = meta.revision
       this.#archivedOffset = positions.archivedOffset
+      this.#safe = safe
       this.#gaps = gaps
       return true
     })
@@ -81,13 +93,13 @@ export class Publishing {
   async * #partsOf (snapshot: Snapshot): AsyncGenerator<PartitionRecords> {
     const { topics, partition, ownerName } = this.#parts
     const hourly = (records: readonly RecordOut[]): PartitionRecords => ({ topic: topics.hourly, partition, records })
-    const { meta, segment, positions } = snapshot
+    const { meta, segment, positions, safe } = snapshot
     yield hourly(await this.#closed())
     for await (const rows of this.#rows(snapshot)) yield hourly(rows)
     yield hourly([...await this.#tallies(), ...await this.#voids()])
     const streams = await this.#streams()
-    const progress: ProgressValue = { ...meta, ...positions, segment, ownerName }
-    yield hourly([...streams.map(({ streamId, ...value }) => encodeStream(partition, streamId, value)), encodeProgress(partition, progress)])
+    const progress: ProgressValue = { ...meta, ...positions, archivedOffset: safe.archivedOffset, segment, ownerName }
+    yield hourly([...(await this.#safeStreams(safe, streams)).map(({ streamId, ...value }) => encodeStream(partition, streamId, value)), encodeProgress(partition, progress)])
     yield { topic: topics.usageProgress, partition, records: (await this.#streamProgress(snapshot, streams)).map(encodeStreamProgress) }
   }
 
@@ -129,14 +141,23 @@ export class Publishing {
     }))
   }
 
-  async #streams (after = this.#revision): Promise<({ readonly streamId: string } & StreamValue)[]> {
+  /** Streams that moved, and those that are held back elsewhere than before, as a new owner may know them; all of them the first time. */
+  async #safeStreams ({ heldBack }: SafeArchive, moved: readonly Stream[]): Promise<Stream[]> {
+    const told = this.#safe?.heldBack
+    const isMoved = new Set(moved.map(({ streamId }) => streamId))
+    const isWanted = (streamId: string): boolean => told === undefined || isMoved.has(streamId) || told.get(streamId) !== heldBack.get(streamId)
+    const known = told !== undefined && [...told.keys(), ...heldBack.keys()].every((streamId) => !isWanted(streamId) || isMoved.has(streamId)) ? moved : await this.#streams(-1)
+    return known.filter(({ streamId }) => isWanted(streamId)).map((stream) => ({ ...stream, archivedSeq: Math.min(stream.archivedSeq, heldBack.get(stream.streamId) ?? Infinity) }))
+  }
+
+  async #streams (after = this.#revision): Promise<Stream[]> {
     const { reader, partition } = this.#parts
     const rows = await reader.rows<{ streamId: string, gatewayId: string | null, appliedSeq: bigint, archivedSeq: bigint }>(changedStreams, [partition, after])
     return rows.map(({ streamId, gatewayId, appliedSeq, archivedSeq }) => ({ streamId, gatewayId, appliedSeq: Number(appliedSeq), archivedSeq: Number(archivedSeq) }))
   }
 
   /** Streams that moved, and those whose gap came or went; all of them the first time. */
-  async #streamProgress ({ gaps }: Snapshot, moved: readonly ({ readonly streamId: string } & StreamValue)[]): Promise<StreamProgress[]> {
+  async #streamProgress ({ gaps }: Snapshot, moved: readonly Stream[]): Promise<StreamProgress[]> {
     const { partition } = this.#parts
     const told = this.#gaps
     const changedGaps = told === undefined ? [] : [...new Set([...gaps.keys(), ...told.keys()])].filter((streamId) => gaps.get(streamId) !== told.get(streamId))

@@ -34,18 +34,22 @@ interface OffsetRow { readonly [column: string]: unknown, readonly archivedOffse
 export class UsageRetention {
   readonly #parts: UsageRetentionParts
   #lastDeleteMs = -Infinity
+  #deletedOffset = 0
 
   constructor (parts: UsageRetentionParts) { this.#parts = parts }
 
-  /** @param publishedOffset up to where the archive is known to whoever would take the partition over */
-  async tick (publishedOffset: number): Promise<void> {
-    await this.#askForCopies(publishedOffset)
-    await this.#deleteOld(publishedOffset)
+  /**
+   * @param archivedOffset up to where what is archived was counted in public
+   * @param safeOffset up to where whoever would take the partition over knows the archive, and would not read again
+   */
+  async tick ({ archivedOffset, safeOffset }: { readonly archivedOffset: number, readonly safeOffset: number }): Promise<void> {
+    await this.#askForCopies(archivedOffset)
+    await this.#deleteOld(safeOffset)
   }
 
-  async #askForCopies (publishedOffset: number): Promise<void> {
+  async #askForCopies (countedOffset: number): Promise<void> {
     const { partition, reader, folders, onArchived, write } = this.#parts
-    const rows = await reader.rows<OffsetRow>('SELECT * FROM archived_offsets WHERE sourcePartition = $1 AND NOT isSafe AND archivedOffset <= $2 ORDER BY archivedOffset LIMIT $3', [partition, publishedOffset, flushesPerTick])
+    const rows = await reader.rows<OffsetRow>('SELECT * FROM archived_offsets WHERE sourcePartition = $1 AND NOT isSafe AND archivedOffset <= $2 ORDER BY archivedOffset LIMIT $3', [partition, countedOffset, flushesPerTick])
     for (const { archivedOffset, flush } of rows) {
       if (flush !== null) {
         if (!await onArchived({ partition, files: filesOfFlush(folders, flush) })) return
@@ -54,16 +58,18 @@ export class UsageRetention {
     }
   }
 
-  async #deleteOld (publishedOffset: number): Promise<void> {
+  async #deleteOld (safeOffset: number): Promise<void> {
     const { partition, topic, admin, reader, write, keepMs, nowMs, log } = this.#parts
     if (nowMs() - this.#lastDeleteMs < deleteIntervalMs) return
     const [row] = await reader.rows<{ offset: bigint | null }>(`SELECT max(archivedOffset) AS offset FROM archived_offsets WHERE sourcePartition = $1 AND archivedOffset > 0 AND archivedOffset <= $2 AND timestampMs < $3
-      AND archivedOffset < coalesce((SELECT min(archivedOffset) FROM archived_offsets WHERE sourcePartition = $1 AND NOT isSafe), 9223372036854775807)`, [partition, publishedOffset, nowMs() - keepMs])
-    if (typeof row?.offset !== 'bigint') return
+      AND archivedOffset < coalesce((SELECT min(archivedOffset) FROM archived_offsets WHERE sourcePartition = $1 AND NOT isSafe), 9223372036854775807)`, [partition, safeOffset, nowMs() - keepMs])
+    const offset = Number(row?.offset ?? 0n)
+    if (offset <= this.#deletedOffset) return
     this.#lastDeleteMs = nowMs()
-    const offset = Number(row.offset)
     await admin.deleteRecordsBefore(topic, partition, offset)
-    await write('DELETE FROM archived_offsets WHERE sourcePartition = $1 AND archivedOffset <= $2', [partition, offset])
+    this.#deletedOffset = offset
+    // Its own row stays: it says how far the archive is safe.
+    await write('DELETE FROM archived_offsets WHERE sourcePartition = $1 AND archivedOffset < $2', [partition, offset])
     log.debug({ partition, offset }, 'the usage log is kept from here on: what stands before it is archived')
   }
 }

@@ -46,7 +46,9 @@ export interface DeployHosts {
   readonly knownHostsFile: string
 }
 
-const command = (file: string, ...argv: readonly string[]): string => execFileSync(file, argv, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+/** A machine's whole journal is read at once. */
+const outputBytesMax = 2 ** 28
+const command = (file: string, ...argv: readonly string[]): string => execFileSync(file, argv, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: outputBytesMax })
 
 /** As a person would flash it: no more than Debian, sshd, Python and sudo. Made once. */
 function baseSystem (): string {

@@ -40,7 +40,7 @@ http.server.ThreadingHTTPServer(('0.0.0.0', ${upstreamPort}), Handler).serve_for
 `
 
 function assertDone (result: AnsibleResult, what: string): void {
-  assert.equal(result.code, 0, `${what}:\n${result.output.split('\n').filter((line) => /fatal|FAILED|ERROR/.test(line)).join('\n').slice(0, 4_000)}\n${result.output.slice(-1_500)}`)
+  assert.equal(result.code, 0, `${what}:\n${result.output.split('\n').filter((line) => /fatal|failed: \[|FAILED!|ERROR/.test(line)).join('\n').slice(0, 4_000)}\n${result.output.slice(-1_500)}`)
 }
 
 /** @returns whether somebody answers within two seconds */

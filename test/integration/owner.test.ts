@@ -441,6 +441,44 @@ test('what is archived, copied and old enough is deleted from the usage log', as
   assert.deepEqual(next.health().reasons, [])
 })
 
+test('a machine that is lost with files that nobody else has: the next owner archives their events again, and no others', async (t) => {
+  const rig = await openRig(t)
+  const [stream, other] = [new ClusterStream(), new ClusterStream('gateway-2')]
+  const a = rig.machine('a')
+  let isCopied = true
+  const first = a.own({}, { onArchived: async () => isCopied })
+  await owned(first)
+  const archivedOf = async (owner: PartitionOwner): Promise<unknown[]> => {
+    const view = await rig.hourly(owner)
+    const seqOf = ({ streamId }: ClusterStream): unknown => view.statements.get(`stream|0|${streamId}`)?.['archivedSeq']
+    return [progressOf(view)['archivedOffset'], seqOf(stream), seqOf(other)]
+  }
+  await rig.append([...stream.records(events(4)), ...other.records(events(2))])
+  await settled(rig, first)
+  await first.flush()
+  assert.deepEqual(await archivedOf(first), [6, 4, 2])
+  isCopied = false
+  for (const count of [3, 2]) {
+    await rig.append(stream.records(events(count)))
+    await settled(rig, first)
+    await first.flush()
+  }
+  assert.deepEqual([await archivedOf(first), first.status().ownership?.archivedOffset], [[6, 4, 2], 11])
+  await first.close()
+  rmSync(a.folder, { recursive: true })
+  const b = rig.machine('b')
+  const next = b.own()
+  await owned(next)
+  await settled(rig, next)
+  await next.flush()
+  assert.equal((await rig.hourly(next)).count, 11)
+  const files = path.join(b.folder, 'partition-0', 'archive', 'date=*', 'hour=*', '*.parquet')
+  const archived = await query<{ streamId: string, seq: bigint }>(':memory:', `SELECT streamId, seq FROM read_parquet('${files}') ORDER BY seq`)
+  assert.deepEqual(archived.map(({ streamId, seq }) => [streamId, Number(seq)]), [5, 6, 7, 8, 9].map((seq) => [stream.streamId, seq]))
+  assert.deepEqual(await archivedOf(next), [11, 9, 2])
+  assert.deepEqual(next.health().reasons, [])
+})
+
 const lostDatabase = (folder: string): void => { rmSync(path.join(folder, 'partition-0', 'aggregator', 'aggregator.duckdb')) }
 const olderDatabase = (folder: string): void => { cpSync(path.join(folder, 'older.duckdb'), path.join(folder, 'partition-0', 'aggregator', 'aggregator.duckdb')) }
 for (const [what, mishap] of [['a database that is lost', lostDatabase], ['a database from before the flush', olderDatabase]] as const) {
