@@ -18,6 +18,7 @@ import type { BadLine, Ingest, IngestedTable } from './ingest.ts'
 import { archivedOffsets, awaitCopies, positionsAfter, writeArchivedOffsets } from './log-positions.ts'
 import type { ArchivedOffset } from './log-positions.ts'
 import { closeSegment } from './segments.ts'
+import type { ArchivedFiles } from './usage-retention.ts'
 import { countRows, loadState, partitionOf } from './state.ts'
 import type { AggregatorState } from './state.ts'
 
@@ -36,6 +37,11 @@ export interface AggregatorParts {
   readonly plan?: typeof planBatch
   /** Of a cluster: tells others of lines that can't be counted; durable when it resolves, and before they count as taken. */
   readonly tellBadLines?: (partition: number, badLines: readonly BadLine[]) => Promise<void>
+  /**
+   * Of a cluster: brings a segment's file to other machines before it is closed, because some of its rows may be in no topic. False: not
+   * now, and the segment stays open.
+   */
+  readonly onSnapshot?: (files: ArchivedFiles) => Promise<boolean>
   /** Of a cluster: rows of a closed segment stay until nobody needs their keys any more. */
   readonly keepsClosedRows?: boolean
   /** Of a cluster: other machines keep copies of the archive. */
@@ -44,6 +50,8 @@ export interface AggregatorParts {
 
 export interface Taken { readonly events: number, readonly deadLetters: number, /** Something was committed. */ readonly isChanged: boolean }
 
+/** A snapshot that can't be copied is made again after this. */
+const closeRetryMs = 60_000
 /** Staged tables are put together up to this many rows: few tables, and no row copied often. */
 const stagedTableRowsMin = 20_000
 
@@ -51,6 +59,8 @@ export class Aggregator {
   readonly parts: AggregatorParts
   #state: AggregatorState
   #staged: StagedTable[] = []
+  /** No segment is closed before: the last file could not be copied. */
+  #openUntilMs = 0
   /** Streams that are held back, by partition and stream. */
   readonly #gaps = new Map<string, Gap>()
 
@@ -167,10 +177,16 @@ export class Aggregator {
 
   /** Closes a segment that has grown large enough. @returns whether it had */
   async closeSegmentWhenFull (partition: number): Promise<boolean> {
+    const { writer, folders, segmentRowsMax, nowMs, randomId, keepsClosedRows, onSnapshot, log } = this.parts
     const open = partitionOf(this.#state, partition)
-    if (open.segmentRows < this.parts.segmentRowsMax) return false
+    if (open.segmentRows < segmentRowsMax || nowMs() < this.#openUntilMs) return false
     const revision = this.#state.revision + 1
-    await closeSegment(this.parts.writer, { partition, segment: open.segment, folder: this.parts.folders.segments, random: this.parts.randomId(), revision, keepsRows: this.parts.keepsClosedRows === true })
+    const bring = async (file: string): Promise<boolean> => await onSnapshot?.({ partition, files: [file] }) ?? true
+    if (!await closeSegment(writer, { partition, segment: open.segment, folder: folders.segments, random: randomId(), revision, keepsRows: keepsClosedRows === true, bring })) {
+      this.#openUntilMs = nowMs() + closeRetryMs
+      log.warn({ partition, segment: open.segment, rows: open.segmentRows }, 'a segment that is full stays open: its file could not be brought to as many machines as archive.copies wants; it is tried again in a minute')
+      return false
+    }
     this.#state.revision = revision
     Object.assign(open, { segment: open.segment + 1, segmentRows: 0 })
     return true

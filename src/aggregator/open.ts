@@ -31,6 +31,7 @@ export interface AggregatorOptions {
    */
   readonly isArchiveShared?: boolean
   readonly tellBadLines?: NonNullable<AggregatorParts['tellBadLines']>
+  readonly onSnapshot?: NonNullable<AggregatorParts['onSnapshot']>
   readonly keepsClosedRows?: boolean
   /** Decides what is new. Tests bring wrong ones, to see that they are caught. */
   readonly plan?: NonNullable<AggregatorParts['plan']>

@@ -142,7 +142,7 @@ export class PartitionOwner {
   }
 
   #takeOverParts (deadLetters: DeadLetterTopic): TakeOverParts {
-    const { settings, log, clock, randomId, plan, decide, clusterMetrics, partition, kafka, admin, topics, ownerName } = this.#parts
+    const { settings, log, clock, randomId, plan, decide, clusterMetrics, partition, kafka, admin, topics, ownerName, onArchived } = this.#parts
     return {
       partition,
       kafka,
@@ -158,6 +158,14 @@ export class PartitionOwner {
         log,
         nowMs: clock.nowMs,
         randomId,
+        onSnapshot: async (files) => {
+          try {
+            return await onArchived(files)
+          } catch (error) {
+            log.warn({ error, partition }, 'nobody can say whether a segment\'s file has its copies')
+            return false
+          }
+        },
         tellBadLines: async (_partition, badLines) => { await deadLetters.sendLines(badLines) },
         ...(plan === undefined ? {} : { plan })
       },

@@ -58,6 +58,8 @@ export interface OwnershipStatus {
   readonly segment: number
   readonly appliedOffset: number
   readonly archivedOffset: number
+  /** What the topic says of it; see safe-archive.ts. */
+  readonly safeOffset: number
   /** Records of the usage log that wait; undefined before the first read. */
   readonly lag: number | undefined
   /** When the last record that was read came to the usage log, milliseconds; 0 before the first. */
@@ -105,7 +107,7 @@ export class Ownership {
       log
     })
     this.#publishing = new Publishing({
-      aggregator, reader: connection, publisher, topics, partition, ownerName, publishedRevision,
+      aggregator, reader: connection, publisher, topics, partition, ownerName, publishedRevision, monotonicMs: clock.monotonicMs,
       onPublished: (records) => { clusterMetrics.publishedRecords.inc(records) }
     })
     this.#loop = new AggregatorLoop({ aggregator, usageLog: this.#usageLog, options: settings, clock, log, metrics, onCommit: () => {} })
@@ -146,6 +148,7 @@ export class Ownership {
       segment,
       appliedOffset: positions?.appliedOffset ?? 0,
       archivedOffset: positions?.archivedOffset ?? 0,
+      safeOffset: this.#publishing.safeOffset,
       lag: this.#usageLog.lag,
       readToMs: this.#usageLog.readTo().timestampMs,
       gaps: aggregator.gaps,
@@ -252,15 +255,19 @@ export class Ownership {
     return true
   }
 
-  /** What can't be deleted now is deleted later. */
+  /** In turn with publishing, whose snapshot would hide what was archived meanwhile. What can't be deleted now is deleted later. */
   async #letGo (): Promise<void> {
     const { log, partition } = this.#parts
-    this.#offeredOffset = this.#publishing.archivedOffset
-    try {
-      await this.#retention.tick(this.#publishing)
-    } catch (error) {
-      log.warn({ error, partition }, 'what is archived could not be deleted from the usage log; it is tried again')
-    }
+    const turn = this.#publishTurn.then(async () => {
+      this.#offeredOffset = this.#publishing.archivedOffset
+      try {
+        await this.#retention.tick(this.#publishing)
+      } catch (error) {
+        log.warn({ error, partition }, 'what is archived could not be deleted from the usage log; it is tried again')
+      }
+    })
+    this.#publishTurn = turn
+    await turn
   }
 
   /** A topic that was made anew under us is found at the latest here. */

@@ -27,6 +27,7 @@ export interface PublishingParts {
   readonly partition: number
   readonly ownerName: string
   readonly publishedRevision: number
+  readonly monotonicMs: () => number
   readonly onPublished?: (records: number) => void
 }
 
@@ -38,7 +39,7 @@ export class Publishing {
   #revision: number
   #archivedOffset = 0
   readonly #safeArchives: SafeArchives
-  /** What the topic says of the archive; undefined before the first time, when an earlier process of ours may have said less. */
+  /** What the topics say of the archive; undefined before the first time, when an earlier process may have said less. */
   #safe: SafeArchive | undefined
   /** What gateways were told of gaps; undefined before the first time, when an earlier owner may have told them of others. */
   #gaps: ReadonlyMap<string, number> | undefined
@@ -46,7 +47,7 @@ export class Publishing {
   constructor (parts: PublishingParts) {
     this.#parts = parts
     this.#revision = parts.publishedRevision
-    this.#safeArchives = new SafeArchives({ reader: parts.reader, folders: parts.aggregator.parts.folders, partition: parts.partition })
+    this.#safeArchives = new SafeArchives({ ...parts, folders: parts.aggregator.parts.folders })
   }
 
   get revision (): number { return this.#revision }
@@ -97,9 +98,9 @@ export class Publishing {
     yield hourly(await this.#closed())
     for await (const rows of this.#rows(snapshot)) yield hourly(rows)
     yield hourly([...await this.#tallies(), ...await this.#voids()])
-    const streams = await this.#streams()
+    const streams = await this.#streams(safe)
     const progress: ProgressValue = { ...meta, ...positions, archivedOffset: safe.archivedOffset, segment, ownerName }
-    yield hourly([...(await this.#safeStreams(safe, streams)).map(({ streamId, ...value }) => encodeStream(partition, streamId, value)), encodeProgress(partition, progress)])
+    yield hourly([...streams.map(({ streamId, ...value }) => encodeStream(partition, streamId, value)), encodeProgress(partition, progress)])
     yield { topic: topics.usageProgress, partition, records: (await this.#streamProgress(snapshot, streams)).map(encodeStreamProgress) }
   }
 
@@ -141,28 +142,30 @@ export class Publishing {
     }))
   }
 
-  /** Streams that moved, and those that are held back elsewhere than before, as a new owner may know them; all of them the first time. */
-  async #safeStreams ({ heldBack }: SafeArchive, moved: readonly Stream[]): Promise<Stream[]> {
+  /** Streams that moved, and those that are held back, or were: as anybody may know them. All of them the first time. */
+  async #streams (safe: SafeArchive): Promise<Stream[]> {
     const told = this.#safe?.heldBack
+    if (told === undefined) return await this.#streamsSince(-1, safe)
+    const isHeldAnew = (streamId: string): boolean => told.get(streamId) !== safe.heldBack.get(streamId)
+    const moved = await this.#streamsSince(this.#revision, safe)
+    if (![...told.keys(), ...safe.heldBack.keys()].some(isHeldAnew)) return moved
     const isMoved = new Set(moved.map(({ streamId }) => streamId))
-    const isWanted = (streamId: string): boolean => told === undefined || isMoved.has(streamId) || told.get(streamId) !== heldBack.get(streamId)
-    const known = told !== undefined && [...told.keys(), ...heldBack.keys()].every((streamId) => !isWanted(streamId) || isMoved.has(streamId)) ? moved : await this.#streams(-1)
-    return known.filter(({ streamId }) => isWanted(streamId)).map((stream) => ({ ...stream, archivedSeq: Math.min(stream.archivedSeq, heldBack.get(stream.streamId) ?? Infinity) }))
+    return (await this.#streamsSince(-1, safe)).filter(({ streamId }) => isMoved.has(streamId) || isHeldAnew(streamId))
   }
 
-  async #streams (after = this.#revision): Promise<Stream[]> {
+  async #streamsSince (after: number, { heldBack }: SafeArchive): Promise<Stream[]> {
     const { reader, partition } = this.#parts
     const rows = await reader.rows<{ streamId: string, gatewayId: string | null, appliedSeq: bigint, archivedSeq: bigint }>(changedStreams, [partition, after])
-    return rows.map(({ streamId, gatewayId, appliedSeq, archivedSeq }) => ({ streamId, gatewayId, appliedSeq: Number(appliedSeq), archivedSeq: Number(archivedSeq) }))
+    return rows.map(({ streamId, gatewayId, appliedSeq, archivedSeq }) => ({ streamId, gatewayId, appliedSeq: Number(appliedSeq), archivedSeq: Math.min(Number(archivedSeq), heldBack.get(streamId) ?? Infinity) }))
   }
 
-  /** Streams that moved, and those whose gap came or went; all of them the first time. */
-  async #streamProgress ({ gaps }: Snapshot, moved: readonly Stream[]): Promise<StreamProgress[]> {
+  /** Streams that have something new, and those whose gap came or went; all of them the first time. */
+  async #streamProgress ({ gaps, safe }: Snapshot, changed: readonly Stream[]): Promise<StreamProgress[]> {
     const { partition } = this.#parts
     const told = this.#gaps
     const changedGaps = told === undefined ? [] : [...new Set([...gaps.keys(), ...told.keys()])].filter((streamId) => gaps.get(streamId) !== told.get(streamId))
-    const known = told === undefined || changedGaps.length > 0 ? await this.#streams(-1) : moved
-    const wanted = told === undefined ? undefined : new Set([...changedGaps, ...moved.map(({ streamId }) => streamId)])
+    const known = changedGaps.length > 0 ? await this.#streamsSince(-1, safe) : changed
+    const wanted = told === undefined ? undefined : new Set([...changedGaps, ...changed.map(({ streamId }) => streamId)])
     const progress = known.filter(({ streamId }) => wanted?.has(streamId) !== false)
     // A stream of which nothing was counted yet is known by its gap alone.
     const strangers = [...gaps.keys()].filter((streamId) => wanted?.has(streamId) !== false && !known.some((stream) => stream.streamId === streamId))

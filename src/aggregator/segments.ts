@@ -1,6 +1,6 @@
 // A segment of hourly rows that has grown large enough is closed: its rows become a Parquet file that never changes again,
 // and the next segment starts empty. Later events of the same hours open rows there; readers add segments up.
-import { statSync } from 'node:fs'
+import { rmSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { hourlyColumns } from '../hourly-log/port.ts'
 import { crashPoint } from '../platform/crash-points.ts'
@@ -35,12 +35,18 @@ export interface SegmentClosing {
   readonly revision: number
   /** The rows' table stays: a topic holds rows under these keys, and each wants a tombstone. */
   readonly keepsRows: boolean
+  /** Brings the file to all machines that must have it before anybody hears of it. */
+  readonly bring: (file: string) => Promise<boolean>
 }
 
-/** Closes the open segment of a partition and starts the next one. */
-export async function closeSegment (writer: SqlConnection, { partition, segment, folder, random, revision, keepsRows }: SegmentClosing): Promise<void> {
+/** Closes the open segment of a partition and starts the next one. @returns false when its file isn't where it must be: the segment stays open */
+export async function closeSegment (writer: SqlConnection, { partition, segment, folder, random, revision, keepsRows, bring }: SegmentClosing): Promise<boolean> {
   const snapshot = await writeSnapshot(writer, { folder, name: `partition=${partition}-segment=${segment}-${random.slice(0, 8)}`, select: selectHourlyRows(partition, segment) })
   crashPoint('segment.after-snapshot')
+  if (!await bring(snapshot.file)) {
+    rmSync(snapshot.file)
+    return false
+  }
   await writer.transaction(async () => {
     await enterSegment(writer, { partition, segment, snapshot, revision })
     if (!keepsRows) await writer.run(`DROP TABLE ${hourlyTable(partition, segment)}`)
@@ -49,6 +55,7 @@ export async function closeSegment (writer: SqlConnection, { partition, segment,
     await writer.run('UPDATE meta SET revision = $1', [revision])
   })
   crashPoint('segment.after-commit')
+  return true
 }
 
 /** Enters a snapshot into the list of closed segments, as one that was closed here; part of a transaction. */

@@ -139,7 +139,7 @@ export class ClusterStores {
     const { prefix, client } = this.billing
     const publisher = await client.openTransactionalPublisher({ transactionalId: ownerTransactionalId(prefix, partition), transactionTimeoutMs: 10_000 })
     const topics = { hourly: hourlyTopics(prefix).hourly, usageProgress: usageTopics(prefix).usageProgress }
-    const publishing = new Publishing({ aggregator: opened.aggregator, reader, publisher, topics, partition, ownerName: owner, publishedRevision: -1 })
+    const publishing = new Publishing({ aggregator: opened.aggregator, reader, publisher, topics, partition, ownerName: owner, publishedRevision: -1, monotonicMs: () => performance.now() })
     const owned: Owned = { opened, publish: async () => { await publishing.publish() } }
     this.#owned.set(`${owner} ${partition}`, owned)
     return owned

@@ -55,9 +55,9 @@ async function openRig (t: TestContext): Promise<Rig> {
     seen,
     hourly: async (owner) => await eventually('what is published can be seen', async () => {
       const view = foldHourly(await seen(rig.topics.hourly))
-      const { revision = -1, term } = progressOf(view) as { readonly revision?: number, readonly term?: number }
+      const { revision = -1, term, archivedOffset = -1 } = progressOf(view) as { readonly revision?: number, readonly term?: number, readonly archivedOffset?: number }
       const ownership = owner?.status().ownership
-      return ownership === undefined || (term === ownership.term && revision >= ownership.publishedRevision) ? view : undefined
+      return ownership === undefined || (term === ownership.term && revision >= ownership.publishedRevision && archivedOffset >= ownership.safeOffset) ? view : undefined
     }),
     remake: async (topic) => {
       const admin = kafka.independent().admin()
@@ -387,25 +387,31 @@ test('a segment that is full is closed: a file, then tombstones, also after a ta
   const rig = await openRig(t)
   const stream = new ClusterStream()
   const a = rig.machine('a')
-  let copies = 0
-  // No copy is made, so no tombstone may be sent.
-  const first = a.own({ segmentRowsMax: 20 }, { onArchived: async () => { copies++; return false } })
-  await owned(first)
+  const segments = path.join(a.folder, 'partition-0', 'aggregator', 'segments')
+  const asked: string[] = []
+  const away = a.own({ segmentRowsMax: 20 }, { onArchived: async ({ files }) => { asked.push(...files); return false } })
+  await owned(away)
   const keys = (count: number, from: number): ReturnType<typeof usageEvent>[] => Array.from({ length: count }, (_, index) => usageEvent({ apiKeyId: from + index }))
-  await rig.append(stream.records(keys(15, 100)))
-  await settled(rig, first)
-  // What fills the segment may be closed with it before it was ever published: then the file alone has it, and no tombstone is due.
-  await rig.append(stream.records(keys(10, 115)))
-  await settled(rig, first)
+  await rig.append(stream.records(keys(25, 100)))
+  await settled(rig, away)
+  // Its peer is away: what is in the file alone must not be.
+  const full = await rig.hourly(away)
+  assert.deepEqual([full.statements.has('closed|0|0'), full.rows.size, progressOf(full)['segment']], [false, 25, 0])
+  await eventually('the file was to be copied, and is gone', () => asked.some((file) => file.startsWith(segments)) && globSync('*.parquet', { cwd: segments }).length === 0)
+  await away.close()
+  // The file is brought, and then nobody can say that it is there: no tombstone may be sent.
+  let copies = 0
+  const first = a.own({ segmentRowsMax: 20 }, { onArchived: async () => ++copies === 1 })
+  await owned(first)
   const published = [...(await rig.hourly(first)).rows.keys()].filter((key) => key.startsWith('0|0|')).length
-  assert.ok(published >= 15 && published <= 25, `${published}`)
+  assert.equal(published, 25)
   await rig.append(stream.records(events(2, { apiKeyId: 100 })))
   await settled(rig, first)
   const open = await rig.hourly(first)
   const closed = open.statements.get('closed|0|0') as { readonly file: string, readonly rows: number, readonly ownerName: string }
   assert.deepEqual([closed.rows, closed.ownerName, progressOf(open)['segment'], open.tombstones], [25, 'a', 1, 0])
-  assert.ok(copies > 0)
-  assert.ok(existsSync(path.join(a.folder, 'partition-0', 'aggregator', 'segments', closed.file)))
+  assert.ok(copies > 1)
+  assert.ok(existsSync(path.join(segments, closed.file)))
   assert.equal(open.rows.get(`0|1|5|1|100|${testHour}`)?.['count'], 2)
   await first.close()
   const second = rig.machine('b').own({ segmentRowsMax: 20 })
