@@ -42,7 +42,7 @@ export function acknowledge (file: string, report: VerifyReport, { gatewayId, ho
   return acknowledgement
 }
 
-/** Everything that was shown but the status, which an acknowledgement changes. */
-function contentOf ({ status: _status, ...shown }: VerifyRow): string {
+/** Everything that was shown but the status, which an acknowledgement changes, and the ledger's sum of the hour, to which other gateways go on adding. */
+function contentOf ({ status: _status, ledgerCount: _ledgerCount, ...shown }: VerifyRow): string {
   return JSON.stringify(Object.entries(shown).sort(([a], [b]) => a < b ? -1 : 1))
 }

@@ -103,8 +103,12 @@ async function verifyAndAcknowledge (billing: ClusterNode, retired: ClusterNode)
   const first = await verify()
   const named = [...first.stdout.matchAll(/^difference: (\S+) (\d{4}-\d\d-\d\dT\d\d):/gm)]
   if (first.code !== 1 || named.some(([, gateway]) => gateway !== retired.name)) return first
-  for (const hour of new Set(named.map(([, , hour]) => hour as string))) await billing.command(['verify', 'acknowledge', retired.name, hour, '--reason', 'it was sold'])
-  return await verify()
+  for (const hour of new Set(named.map(([, , hour]) => hour as string))) {
+    const { code, stderr } = await billing.command(['verify', 'acknowledge', retired.name, hour, '--reason', 'it was sold'])
+    assert.equal(code, 0, `${hour} of ${retired.name} can't be acknowledged: ${stderr}\nverify had said: ${first.stdout}`)
+  }
+  const second = await verify()
+  return second.code === 0 ? second : { ...second, stderr: `${second.stderr}\nbefore it was acknowledged: ${first.stdout}` }
 }
 
 interface Run { readonly byName: Map<string, number>, readonly slow: string[], faults: number }

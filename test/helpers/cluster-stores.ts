@@ -118,10 +118,10 @@ export class ClusterStores {
   }
 
   /** The operator listener of an aggregator. */
-  async serve (owner: string): Promise<AggregatorAddress> {
+  async serve (owner: string, givenPort?: number): Promise<AggregatorAddress> {
     const known = this.addresses.get(owner)
     if (known !== undefined) return known
-    const [port = 0] = await freePorts(1)
+    const port = givenPort ?? (await freePorts(1))[0] ?? 0
     const files = openFilesForOthers({ ownerName: owner, stateFolder: this.stateOf(owner), flush: async (partition) => { await this.flush(owner, partition) } })
     const server = await openOperatorListener({ host: '127.0.0.1', port, sources: () => [], routes: () => fileRoutes({ files, tokens: () => [{ name: 'test', token }] }), phase: () => 'serving', log: silent })
     this.#t.after(() => { server.close(); server.closeAllConnections() })

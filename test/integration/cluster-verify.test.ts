@@ -6,6 +6,7 @@ import { cpSync, globSync, readFileSync, renameSync, rmSync, writeFileSync } fro
 import path from 'node:path'
 import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClusterBilling } from '../../src/billing/cluster.ts'
 import type { ClusterVerifyReport } from '../../src/billing/cluster-verify.ts'
 import { encodeTally } from '../../src/hourly-log/kafka-record.ts'
@@ -13,6 +14,7 @@ import { query } from '../helpers/aggregator-rig.ts'
 import { ClusterStores } from '../helpers/cluster-stores.ts'
 import type { ClusterStream } from '../helpers/cluster-stores.ts'
 import { eventually } from '../helpers/eventually.ts'
+import { freePorts } from '../helpers/free-ports.ts'
 import { testHour, testTimeMs, usageEvent } from '../helpers/memory-usage-log.ts'
 import { rowRecord, saidRecords } from '../helpers/topic-records.ts'
 import { startKafka } from '../services/kafka.ts'
@@ -164,6 +166,7 @@ test('an aggregator that can\'t be asked: no proof, and no difference', async (t
   assert.match(report.unchecked.join(), /http:\/\/127\.0\.0\.1:9: /)
   assert.deepEqual(report.problems, [])
   assert.ok(report.rows.every(({ status }) => status === 'open'))
+  await assert.rejects(billing.verify.acknowledge({ gatewayId: 'gateway-1', hour: testHour, reason: 'seen' }), { code: 'NOTHING_TO_ACKNOWLEDGE', message: /nobody can know yet.*http:\/\/127\.0\.0\.1:9: / })
   const denied = await stores.billing.open({ name: 'denied', aggregators: [{ url: one.url, token: 'x'.repeat(32) }] })
   await eventually('billing is ready', () => denied.health().isReady)
   assert.match((await verify(denied)).unchecked.join(), /answers \/files with 401/)
@@ -226,6 +229,21 @@ test('waiting: until a newer mark is counted, and no longer than asked', async (
   await stores.count('two', 1)
   const report = await waiting
   assert.deepEqual([report.exitCode, report.rows[0]?.archived, report.rows[0]?.answered], [0, 2, 2], allProblems(report))
+})
+
+test('waiting: until the archive can be seen whole', async (t) => {
+  const { stores } = await fill(t)
+  const [port = 0] = await freePorts(1)
+  const one = await stores.serve('one')
+  const billing = await stores.billing.open({ aggregators: [one, { url: `http://127.0.0.1:${port}`, token: one.token }] })
+  await eventually('billing is ready', () => billing.health().isReady)
+  await verify(billing, ({ exitCode, rows }) => exitCode === 2 && rows.length > 0)
+  const waiting = billing.verify.verify({ waitS: 60 })
+  // As long as a report takes, so that the first one finds nobody there.
+  await sleep(2_000)
+  await stores.serve('two', port)
+  const report = await waiting
+  assert.equal(report.exitCode, 0, allProblems(report))
 })
 
 test('a stream that is counted and has never said hello is named', async (t) => {
