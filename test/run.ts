@@ -48,7 +48,7 @@ const groups: readonly Group[] = [
   // Behind `file`, whose builds it uses.
   { name: 'perf', pattern: 'test/perf/**/*.test.ts', testsMin: 12, concurrency: 1, fileTimeoutMs: 25 * minute, isNamedOnly: true },
   { name: 'hosts', pattern: 'test/hosts/{lint,templates}.test.ts', testsMin: 8, concurrency: 1, fileTimeoutMs: 10 * minute },
-  { name: 'deploy', pattern: 'test/hosts/cluster.test.ts', testsMin: 7, concurrency: 1, fileTimeoutMs: 30 * minute, isNamedOnly: true }
+  { name: 'deploy', pattern: 'test/hosts/cluster.test.ts', testsMin: 7, concurrency: 1, fileTimeoutMs: 30 * minute }
 ]
 
 const root = path.resolve(import.meta.dirname, '..')
