@@ -103,12 +103,17 @@ export async function replacedHost (t: TestContext, deployed: Deployed): Promise
   await assertProven(deployed)
 }
 
+/** @returns the name of the backup */
+async function backUp ({ cluster, assertDone }: Deployed, argv: readonly string[] = []): Promise<string> {
+  const backup = await cluster.playbook('playbooks/backup.yml', argv)
+  assertDone(backup, 'backup.yml')
+  return /backup: \S*\/([^/"\s]+)"?/.exec(backup.output)?.[1] ?? ''
+}
+
 export async function wipedBilling (t: TestContext, deployed: Deployed): Promise<void> {
   const { cluster, made, assertDone } = deployed
   const pi4 = hostOf(made, 'pi4')
-  const backup = await cluster.playbook('playbooks/backup.yml')
-  assertDone(backup, 'backup.yml')
-  const name = /backup: \S*\/([^/"\s]+)"?/.exec(backup.output)?.[1] ?? ''
+  const name = await backUp(deployed)
   const restore = (): Promise<AnsibleResult> => cluster.playbook('playbooks/restore.yml', ['-e', 'host=pi4', '-e', `backup=${name}`])
   const refused = await restore()
   assert.notEqual(refused.code, 0)
@@ -118,6 +123,26 @@ export async function wipedBilling (t: TestContext, deployed: Deployed): Promise
     assertDone(await restore(), 'restore.yml')
   }), 1_500)
   await assertProven(deployed)
+}
+
+/** What the primary of Redis had is gone; `anotherPrimary` has made it pi2. Gateways go on with the keys that they know. */
+export async function wipedRedis (t: TestContext, deployed: Deployed): Promise<void> {
+  const { cluster, made, assertDone } = deployed
+  const pi2 = hostOf(made, 'pi2')
+  const { members } = registryOf(made, cluster, 'pi2')
+  assertExact(t, await cluster.underLoad(20, 180, async () => {
+    // It has the member and the keys of this load too.
+    const name = await backUp(deployed, ['-e', 'host=pi2'])
+    const restore = (): Promise<AnsibleResult> => cluster.playbook('playbooks/restore.yml', ['-e', 'host=pi2', '-e', `backup=${name}`, '-e', 'part=redis'])
+    const refused = await restore()
+    assert.notEqual(refused.code, 0)
+    assert.match(refused.output, /pi2: Redis has data: .*A backup goes into an empty one alone/s)
+    pi2.run('systemctl stop redis-server && find /data/redis -mindepth 1 -delete')
+    assertDone(await restore(), 'restore.yml of Redis')
+  }), 2_500)
+  assert.equal(registryOf(made, cluster, 'pi2').members, members + 1, 'it has every member, and that of this load')
+  await eventually('the replica follows it', () => /master_link_status:up/.test(registryOf(made, cluster, 'pi1').replication), { withinMs: 60_000, everyMs: 1_000 })
+  assert.equal(registryOf(made, cluster, 'pi1').members, members + 1)
 }
 
 /** Each machine's disk has what had reached it, and nothing of what was in memory. */

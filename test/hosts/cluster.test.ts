@@ -19,7 +19,7 @@ import { eventually } from '../helpers/eventually.ts'
 import { builtFolder, ownTarget } from '../helpers/packed-file.ts'
 import type { AnsibleResult } from '../services/ansible/run.ts'
 import { elasticsearchRepository } from '../services/elasticsearch/package.ts'
-import { anotherPrimary, cutNetwork, killedBroker, powerCut, replacedHost, restarts, wipedBilling } from './cluster-faults.ts'
+import { anotherPrimary, cutNetwork, killedBroker, powerCut, replacedHost, restarts, wipedBilling, wipedRedis } from './cluster-faults.ts'
 
 const isLong = process.env['TOLLGATE_LONG'] === 'cluster'
 
@@ -180,6 +180,7 @@ test('four machines from nothing', async (t) => {
   await longStep('a machine cut off from the others for a minute', (sub) => cutNetwork(sub, deployed))
   await longStep('an aggregator, broker and billing server replaced, its disk gone', (sub) => replacedHost(sub, deployed))
   await longStep('billing wiped, and restored from a backup', (sub) => wipedBilling(sub, deployed))
+  await longStep('the data of Redis wiped, and restored from a backup', (sub) => wipedRedis(sub, deployed))
   await longStep('the power of all machines cut at once', (sub) => powerCut(sub, deployed))
 
   await t.test('no password was printed, and none lies open', () => {
