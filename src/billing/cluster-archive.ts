@@ -165,22 +165,24 @@ class ArchiveReading {
     makeFolderDurable(folder)
     try {
       const rows = await this.#connection.rows<FileRow>(filesOfHour, [hour])
-      const files: string[] = []
+      const files = new Map<string, string>()
       for (let from = 0; from < rows.length; from += filesAtATime) {
         for (const { row, file, refusals } of await Promise.all(rows.slice(from, from + filesAtATime).map(async (each) => await this.#bring(each, folder)))) {
-          if (refusals === undefined) files.push(file)
+          // The same content under two names, of two owners that have archived the same, is read once.
+          if (refusals === undefined) files.set(contentOf(row), file)
           else if (isFirst) this.#problems.push({ hour, problem: `archive file ${row.file} of partition ${row.sourcePartition}: ${refusals.join('; ')}` })
         }
       }
-      await work(files)
+      await work([...files.values()])
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
   }
 
   async #bring (row: FileRow, folder: string): Promise<{ readonly row: FileRow, readonly file: string, readonly refusals: readonly string[] | undefined }> {
-    // A name for each content: of a name that it has read before, DuckDB would believe what it remembers.
-    const file = path.join(folder, `${row.sourcePartition}-${row.sha256}.parquet`)
+    // The content in the name: of a name that it has read before, DuckDB would believe what it remembers. Its own name too,
+    // because files of one content are brought beside each other.
+    const file = path.join(folder, `${contentOf(row)}-${path.basename(row.file)}`)
     const refusals = await bringFrom(
       row.aggregators.flatMap((aggregator) => this.#parts.aggregators[aggregator] ?? []), `/files/partition-${row.sourcePartition}/archive/${row.file}`,
       { file, sha256: row.sha256, bytesMax: Number(row.bytes), isTemporary: true })
@@ -194,6 +196,8 @@ class ArchiveReading {
     return rows.length > warningsMax ? [...named, `${rows.length - warningsMax} more hours have archive files with fewer than ${copies} copies`] : named
   }
 }
+
+function contentOf ({ sourcePartition, sha256 }: FileRow): string { return `${sourcePartition}-${sha256}` }
 
 function partitionsOf (answer: unknown): readonly number[] {
   const partitions = (answer as { readonly partitions?: unknown } | undefined)?.partitions

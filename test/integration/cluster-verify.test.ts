@@ -143,6 +143,23 @@ test('events that two owners have archived count once, and a forged one is told 
   assert.equal(forged.exitCode, 1)
 })
 
+test('two owners that have archived the same under two names', async (t) => {
+  const stores = await makeStores(t)
+  const stream = stores.stream()
+  for (let hour = 0; hour < 8; hour++) stream.append(0, [usageEvent({ requestTimeMs: testTimeMs + hour * hourMs })])
+  for (const owner of owners) {
+    stores.logs[0]?.rewind()
+    await stores.count(owner, 0)
+    await stores.flush(owner, 0)
+  }
+  await stores.billing.say(stream.said(testTimeMs + 8 * hourMs, 'closed'))
+  const contents = owners.map((owner) => archiveFiles(stores, owner).map((file) => createHash('sha256').update(readFileSync(file)).digest('hex')).sort())
+  assert.equal(contents[0]?.length, 8)
+  assert.deepEqual(contents[0], contents[1], 'byte for byte')
+  const report = await verify(await openBilling(stores), ({ rows }) => rows.length === 8)
+  assert.deepEqual([report.exitCode, wrong(report)], [0, []], allProblems(report))
+})
+
 test('a copy on another machine is as good; hours with fewer copies are named and no difference', async (t) => {
   const { stores } = await fill(t)
   cpSync(path.join(stores.stateOf('one'), 'partition-0', 'archive'), path.join(stores.stateOf('two'), 'copies', 'one', 'partition-0', 'archive'), { recursive: true })
