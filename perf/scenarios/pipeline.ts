@@ -1,7 +1,10 @@
 // From journal to ledger, archive included: how many events a core takes.
+import { execFile } from 'node:child_process'
 import { globSync, statSync } from 'node:fs'
 import path from 'node:path'
+import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { writeProgramFiles } from '../../test/helpers/program.ts'
 import type { ProgramFiles } from '../../test/helpers/program.ts'
 import { verify } from '../contestants/tollgate.ts'
@@ -97,6 +100,26 @@ export async function measurePipeline (context: BenchContext, round: number, eve
   return { round, fillS, journalBytes, wallS: (done.atMs - startMs) / 1000 - empty.readyS, cpuS: cost.cpuMs / 1000, cpuSByThread: secondsByThread(cost), rssPeakBytes, archived }
 }
 
+type UsByStage = Readonly<Record<string, number>>
+
+/** Microseconds of CPU an event, by what they are for: the same aggregator on the same journal, in a process that does nothing else. */
+async function measureStages (context: BenchContext, round: number, events: number): Promise<UsByStage> {
+  const files = await writeFiles(path.join(context.folder, `stages-${round}`))
+  await runToEnd(path.join(import.meta.dirname, '../pipeline/fill-journal.ts'), [files.configFile, String(events)])
+  const { stdout } = await promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', path.join(import.meta.dirname, '../pipeline/counting-stages.ts'), files.configFile, String(events)])
+  return JSON.parse(stdout) as UsByStage
+}
+
+function stagesTable (samples: readonly UsByStage[]): Table {
+  const median = (of: (sample: UsByStage) => number): string => spreadOf(samples.map(of)).median.toFixed(2)
+  return {
+    title: 'Where a counted event\'s time goes, CPU us an event',
+    columns: ['', 'us'],
+    rows: [...Object.keys(samples[0] ?? {}).map((stage) => [stage, median((sample) => sample[stage] ?? NaN)]), ['together', median((sample) => Object.values(sample).reduce((sum, us) => sum + us, 0))]],
+    notes: ['Aggregator and archive alone, in a process of their own: no ledger, no bills, and the work of the journal\'s thread is over. Each of DuckDB\'s statements is charged with what the process was given while it ran.']
+  }
+}
+
 function tablesOf (samples: readonly PipelineSample[], events: number): Table[] {
   const spread = (value: (sample: PipelineSample) => number): string => spreadText(spreadOf(samples.map(value)))
   return [{
@@ -119,15 +142,17 @@ async function run (context: BenchContext): Promise<ScenarioResult> {
     context.say(`round ${round + 1} of ${context.rounds}: ${short(events / sample.cpuS)} events/s a core, ${short(sample.wallS)} s; the journal was filled in ${short(sample.fillS)} s`)
     samples.push(sample)
   }
+  const stages: UsByStage[] = []
+  for (let round = 0; round < context.rounds; round++) stages.push(await measureStages(context, round, events))
   return {
     settings: [
       `A journal filled with the product's own code (${short((samples[0]?.journalBytes ?? 0) / events)} bytes of disk an event, segments included): ${thousands(events)} answers of one hour to 400 keys of 200 members on 20 endpoints. Then the whole program is started on it, as after a stop of the aggregator, and watched until all is counted, archived and in the ledger.`,
       `CPU is that of the whole process less what an empty start takes (${short(empty.cost.cpuMs / 1000)} s); wall time less an empty start's (${short(empty.readyS)} s). Default configuration, but what waits for the archive is written after ${flushIntervalMs} ms so that it lies within the measured time.`,
       `${context.rounds} rounds on a new state each; median (least to most). After each: the bills of all members over HTTP come to ${thousands(events)}, the archive holds ${thousands(events)} different events, and \`tollgate verify\` agrees.`
     ],
-    tables: tablesOf(samples, events),
+    tables: [...tablesOf(samples, events), stagesTable(stages)],
     files: [],
-    samples
+    samples: [...samples, ...stages]
   }
 }
 
