@@ -24,8 +24,14 @@ function assertExact (t: TestContext, { isExact, keys, text }: LoadResult, answe
   assert.ok(sum('answered') >= answersMin, text)
 }
 
-async function assertProven ({ cluster, assertDone }: Deployed): Promise<void> {
-  assertDone(await cluster.playbook('playbooks/verify.yml', ['-e', 'verify_wait_s=600']), 'verify.yml')
+async function assertProven ({ cluster, made, assertDone }: Deployed): Promise<void> {
+  const proof = await cluster.playbook('playbooks/verify.yml', ['-e', 'verify_wait_s=600'])
+  assertDone(proof, proof.code === 0 ? '' : `verify.yml; ${failedUnits(made)}`)
+}
+
+/** What failed on which machine, and its last words: the machines are gone afterwards. */
+function failedUnits ({ hosts }: DeployHosts): string {
+  return hosts.flatMap((host) => host.run('systemctl list-units --failed --plain --no-legend | cut -d" " -f1').split('\n').filter((unit) => unit !== '').map((unit) => `${host.name} ${unit}: ${host.run(`journalctl --no-pager -o cat -n 15 -u ${unit}`)}`)).join('\n')
 }
 
 export async function restarts (t: TestContext, deployed: Deployed): Promise<void> {

@@ -72,10 +72,8 @@ export async function startRedis (t: { readonly after: (end: () => Promise<void>
     child = started
     let output = ''
     for (const stream of [started.stdout, started.stderr]) stream.on('data', (bytes: Buffer) => { output += bytes.toString() })
-    await eventually(`redis answers on ${port}`, async () => {
-      if (started.exitCode !== null) throw new Error(output)
-      return await command('PING') === 'PONG'
-    }, { everyMs: 10 })
+    await eventually(`redis answers on ${port}`, async () => started.exitCode !== null || await command('PING') === 'PONG', { everyMs: 10 })
+    assert.equal(started.exitCode, null, output)
   }
   const result: RedisServer = {
     host: '127.0.0.1',
