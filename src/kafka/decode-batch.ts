@@ -139,8 +139,13 @@ class TextMemory {
 
 const placesMax = 32
 
+/** zlib unpacks piece by piece and puts the pieces together: one piece, as long as it will probably be, costs half as much. */
+const pieceBytesMin = 16 * 1024
+const pieceBytesMax = 1024 * 1024
+const plainRatio = 10
+
 function unpacked (body: Buffer, algorithm: number, { baseOffset }: Batch): Buffer {
-  const bound = { maxOutputLength: plainBytesMax }
+  const bound = { maxOutputLength: plainBytesMax, chunkSize: Math.min(pieceBytesMax, Math.max(pieceBytesMin, body.length * plainRatio)) }
   try {
     switch (algorithm) {
       case 0: return body
