@@ -6,6 +6,7 @@ import type { RunningKafka } from '../services/kafka.ts'
 import type { RedisServer } from '../services/redis.ts'
 import { eventually } from './eventually.ts'
 import { freePorts } from './free-ports.ts'
+import { pauseProcess } from './pause-process.ts'
 import { defaultPrices, runCommand, startProgram } from './program.ts'
 import type { CommandResult, Program } from './program.ts'
 
@@ -85,7 +86,7 @@ export class ClusterNode {
     return end
   }
 
-  pause (): void { this.program?.process.kill('SIGSTOP') }
+  pause (): void { if (this.program?.process.pid !== undefined) pauseProcess(this.program.process.pid) }
   resume (): void { this.program?.process.kill('SIGCONT') }
 
   async command (argv: readonly string[]): Promise<CommandResult> { return await runCommand(this, argv, { timeoutMs: 600_000 }) }

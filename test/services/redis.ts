@@ -9,6 +9,7 @@ import { createClient } from 'redis'
 import type { RedisOptions } from '../../src/platform/redis.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { freePorts } from '../helpers/free-ports.ts'
+import { pauseProcess } from '../helpers/pause-process.ts'
 
 const server = '/usr/bin/redis-server'
 
@@ -85,7 +86,7 @@ export async function startRedis (t: { readonly after: (end: () => Promise<void>
     start,
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
-    pause: () => { child?.kill('SIGSTOP') },
+    pause: () => { if (child?.pid !== undefined) pauseProcess(child.pid) },
     resume: () => { child?.kill('SIGCONT') }
   }
   t.after(async () => {

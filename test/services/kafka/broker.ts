@@ -8,6 +8,7 @@ import { copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { eventually } from '../../helpers/eventually.ts'
+import { pauseProcess } from '../../helpers/pause-process.ts'
 import type { Certificates } from './certificates.ts'
 
 /** What a formatted folder holds beside its names. */
@@ -102,7 +103,7 @@ export function openBroker (setup: BrokerSetup): Broker {
     start,
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
-    pause: () => { child?.kill('SIGSTOP') },
+    pause: () => { if (child?.pid !== undefined) pauseProcess(child.pid) },
     resume: () => { child?.kill('SIGCONT') }
   }
 }
