@@ -28,9 +28,9 @@ const stages: readonly (readonly [stage: string, pattern: RegExp])[] = [
   ['Parquet, zstd', /^COPY/]
 ]
 const other = 'other statements'
-const commit = 'commit, and files made durable'
+const commit = 'commit'
 const reading = 'read from the journal'
-const rest = 'JavaScript around it'
+const rest = 'JavaScript around it, files hashed and made durable'
 export const countingStages: readonly string[] = [reading, ...stages.map(([stage]) => stage), other, commit, rest]
 
 /** Processor time of the whole process since the last call, us. */
