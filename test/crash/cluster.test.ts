@@ -34,6 +34,8 @@ const only = process.env['TOLLGATE_FAULT']
 /** The long form is ten clusters, one after another: each is judged by itself, and what clients remember fits into memory. */
 const rounds = Number(process.env['TOLLGATE_ROUNDS'] ?? (isLong ? 10 : 1))
 const faultsPerRound = Number(process.env['TOLLGATE_FAULTS'] ?? (isLong ? 100 : 62))
+/** In the long form the others have a second one beside them, where they may. */
+const singleEvery = 10
 const clientsPerGateway = isLong ? 24 : 6
 const keyCount = 24
 /** A cluster that doesn't work again within this is a fault of its own. */
@@ -118,7 +120,7 @@ async function runFaults (context: FaultContext, clients: readonly RememberingCl
   const plan = planFaults(context)
   for (const [index, fault] of plan.entries()) {
     const before = clients.reduce((sum, { memories }) => sum + memories.length, 0)
-    const partners = isLong && index % 2 === 1 && fault.touches !== 'alone' ? plan.filter(({ touches }) => touches !== 'alone' && touches !== fault.touches) : []
+    const partners = isLong && index % singleEvery !== 0 && fault.touches !== 'alone' ? plan.filter(({ touches }) => touches !== 'alone' && touches !== fault.touches) : []
     const together = partners.length === 0 ? [fault] : [fault, oneOf(context.random, partners)]
     await Promise.all(together.map(async (one) => {
       await one.run(context)
