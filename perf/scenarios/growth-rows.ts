@@ -10,7 +10,7 @@ import { short, thousands } from '../harness/table.ts'
 import { pricesText } from '../pipeline/workload.ts'
 
 const dayHours = 24
-const segmentHours = 125
+const [segmentHours, strideHours] = [29, 1]
 const warmUpQueries = 10
 
 export interface RowSample { readonly rows: number, readonly round: number, readonly msP50: number, readonly msP99: number, readonly answerRows: number }
@@ -27,7 +27,7 @@ async function startLedgers (context: BenchContext): Promise<Ledger[]> {
   for (const { hours, rows } of rowSizes(context.isQuick)) {
     context.say(`a ledger of ${thousands(rows)} hourly rows`)
     const files = await writeProgramFiles({ folder: path.join(context.folder, `rows-${rows}`), upstreamUrl: 'http://127.0.0.1:9', prices: pricesText() })
-    const server = await startNodeServer(path.join(import.meta.dirname, '../billing/serve-month.ts'), [files.configFile, String(hours), String(segmentHours)])
+    const server = await startNodeServer(path.join(import.meta.dirname, '../billing/serve-hours.ts'), [files.configFile, String(hours), String(segmentHours), String(strideHours)])
     context.onEnd(server.stop)
     ledgers.push({ rows, port: server.port, operatorToken: files.operatorToken })
   }
@@ -54,7 +54,7 @@ async function askDays ({ rows, port, operatorToken }: Ledger, round: number, qu
 export async function measureRows (context: BenchContext, queries: number): Promise<RowSample[]> {
   const ledgers = await startLedgers(context)
   // The first day's rows are the same in each.
-  const { countByMember } = await makeSteps(path.join(context.folder, 'day'), { hours: dayHours, segmentHours })
+  const { countByMember } = await makeSteps(path.join(context.folder, 'day'), { hours: dayHours, segmentHours, strideHours })
   const samples: RowSample[] = []
   for (let round = 0; round < context.rounds; round++) {
     for (const ledger of orderOf(ledgers, round)) {

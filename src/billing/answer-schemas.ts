@@ -2,6 +2,7 @@
 // OpenAPI document.
 import Type from 'typebox'
 import { usageGroupings } from './charge.ts'
+import { pageMembers } from './members.ts'
 
 const count = (description: string) => Type.Integer({ description, minimum: 0 })
 const wholeCost = (description: string) => Type.Integer({ description })
@@ -58,6 +59,8 @@ const sums = {
   costMicros: decimal('Millionths of the currency\'s unit, exact.')
 }
 
+const completeBefore = () => Type.Union([Type.String({ format: 'date-time' }), Type.Null()], { description: 'No request before this instant will follow; null while that isn\'t known.' })
+
 const usageLine = Type.Object({
   date: Type.Optional(date('By day and by hour.')),
   hour: Type.Optional(Type.Integer({ description: 'By hour: hour of the day, UTC.', minimum: 0, maximum: 23 })),
@@ -77,7 +80,23 @@ export const usageAnswer = Type.Object({
   lines: Type.Array(usageLine),
   total: Type.Object(sums),
   unpriced: Type.Object({ count: unpricedCount, units: decimal('Their units.') }),
-  completeBefore: Type.Union([Type.String({ format: 'date-time' }), Type.Null()], { description: 'No request before this instant will follow; null while that isn\'t known.' })
+  completeBefore: completeBefore()
+})
+
+export const membersUsageQuery = Type.Object({
+  from: Type.String({ description: 'First day, UTC, yyyy-MM-dd.', examples: ['2026-01-01'] }),
+  to: Type.String({ description: 'Last day, included.', examples: ['2026-01-31'] }),
+  after: Type.Optional(identifier('Only members with larger numbers: the `next` of the page before.')),
+  limit: Type.Optional(Type.String({ description: `Members of a page, at most ${pageMembers.max}; ${pageMembers.default} without it.`, pattern: '^([1-9][0-9]{0,2}|1000)$', examples: ['100'] }))
+}, { additionalProperties: false })
+
+export const membersUsageAnswer = Type.Object({
+  from: date('First day.'),
+  to: date('Last day.'),
+  currency: Type.String({ examples: ['KRW'] }),
+  members: Type.Array(Type.Object({ memberId: Type.Integer(), ...sums, unpriced: Type.Object({ count: unpricedCount, units: decimal('Their units.') }) })),
+  next: Type.Union([Type.Integer(), Type.Null()], { description: 'Give it as `after` for the next page; null on the last one.' }),
+  completeBefore: completeBefore()
 })
 
 export const errorAnswer = Type.Object({

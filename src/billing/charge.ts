@@ -160,9 +160,12 @@ export function usageOf ({ memberId, rows, completeBeforeHour }: Counted, { from
     lines,
     total: sumsOf(total),
     unpriced: { count: unpriced.count, units: String(unpriced.units) },
-    completeBefore: completeBeforeHour === 0 ? null : formatTimeMs(hourStartMs(completeBeforeHour))
+    completeBefore: completeBeforeOf(completeBeforeHour)
   }
 }
+
+/** @returns null while no hour is known to be complete */
+export function completeBeforeOf (completeBeforeHour: number): string | null { return completeBeforeHour === 0 ? null : formatTimeMs(hourStartMs(completeBeforeHour)) }
 
 /** Whole days by their first hour. */
 function groupOf (row: MemberHour, by: UsageGrouping): number {
@@ -188,11 +191,12 @@ function endpointName (book: PriceBook, apiEndpointId: number): string | null {
   return endpoint === undefined ? null : `${endpoint.method ?? 'any'} ${endpoint.pattern.text}`
 }
 
+type Counts = 'count' | 'units' | 'errorCount' | 'requestBytes' | 'responseBytes'
 interface MutableSums { count: number, units: bigint, errorCount: number, requestBytes: number, responseBytes: number, costMicros: bigint }
 
-function emptySums (): MutableSums { return { count: 0, units: 0n, errorCount: 0, requestBytes: 0, responseBytes: 0, costMicros: 0n } }
+export function emptySums (): MutableSums { return { count: 0, units: 0n, errorCount: 0, requestBytes: 0, responseBytes: 0, costMicros: 0n } }
 
-function addTo (sums: MutableSums, row: MemberHour, costMicros: bigint): void {
+export function addTo (sums: MutableSums, row: Pick<MemberHour, Counts>, costMicros: bigint): void {
   sums.count += row.count
   sums.units += row.units
   sums.errorCount += row.errorCount
@@ -201,6 +205,6 @@ function addTo (sums: MutableSums, row: MemberHour, costMicros: bigint): void {
   sums.costMicros += costMicros
 }
 
-function sumsOf ({ count, units, errorCount, requestBytes, responseBytes, costMicros }: MutableSums): UsageSums {
+export function sumsOf ({ count, units, errorCount, requestBytes, responseBytes, costMicros }: MutableSums): UsageSums {
   return { count, units: String(units), errorCount, requestBytes, responseBytes, costMicros: String(costMicros) }
 }

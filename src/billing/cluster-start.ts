@@ -2,17 +2,20 @@
 import type { Acknowledgement } from '../aggregator/acknowledgements.ts'
 import { startThread } from '../platform/thread.ts'
 import type { ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
-import type { BillQuestion } from './bill.ts'
+import type { BillQuestion, MembersBillQuestion } from './bill.ts'
 import type { Usage } from './charge.ts'
 import type { ClusterBillingOptions } from './cluster-options.ts'
 import type { ClusterVerifyReport } from './cluster-verify.ts'
 import type { CompletenessReport } from './completeness.ts'
 import type { Gateways } from './gateways.ts'
+import type { MembersUsage } from './members.ts'
 import type { LedgerTotals } from '../ledger/ledger-types.ts'
 
 export interface ClusterBillingHandle extends ThreadHandle {
   /** @throws RemoteError M0002, M0007, M0009 */
   readonly bill: (question: BillQuestion) => Promise<Usage>
+  /** A page of all members. @throws as above */
+  readonly membersBill: (question: MembersBillQuestion) => Promise<MembersUsage>
   /** @throws RemoteError LEDGER_BEHIND */
   readonly totals: () => Promise<LedgerTotals>
   readonly verify: (question: { readonly waitS: number }) => Promise<ClusterVerifyReport>
@@ -38,6 +41,7 @@ export async function startClusterBilling ({ environment, options, onDeath }: Cl
   return {
     ...handle,
     bill: (question) => ask('bill', question),
+    membersBill: (question) => ask('membersBill', question),
     totals: () => ask('totals'),
     verify: (question) => ask('verify', question),
     acknowledge: (question) => ask('acknowledge', question),

@@ -3,8 +3,8 @@
 import { runThread } from '../platform/thread.ts'
 import type { ThreadContext, ThreadService } from '../platform/thread.ts'
 import { metricsJson, openMetrics } from '../platform/metrics.ts'
-import { billOf } from './bill.ts'
-import type { BillQuestion } from './bill.ts'
+import { billOf, membersBillOf } from './bill.ts'
+import type { BillQuestion, MembersBillQuestion } from './bill.ts'
 import { openBillingMetrics } from './billing-metrics.ts'
 import { openClusterBilling } from './cluster.ts'
 import { clusterMetrics } from './cluster-metrics.ts'
@@ -18,7 +18,7 @@ async function start ({ options, log, clock }: ThreadContext<ClusterBillingOptio
   const billing = await openClusterBilling({ options, log, clock })
   const { ledger, completeness } = billing
   const inForce = openBillingRules(options.rules, { clock, log })
-  const source = openBillingSource({ memberHours: ledger.memberHours, completeBeforeHour: async () => completeness.report.completeBeforeHour }, () => inForce.now().book, clock)
+  const source = openBillingSource({ memberHours: ledger.memberHours, memberTotals: ledger.memberTotals, completeBeforeHour: async () => completeness.report.completeBeforeHour }, () => inForce.now().book, clock)
   const registry = openMetrics()
   const metrics = openBillingMetrics(registry)
   const listeners = await openListeners({ rules: options.rules, inForce: inForce.now, source, log, metrics }).catch(async (error: unknown) => {
@@ -38,6 +38,7 @@ async function start ({ options, log, clock }: ThreadContext<ClusterBillingOptio
     handlers: {
       ...inForce.handlers,
       bill: async (question: BillQuestion) => await billOf(source, question),
+      membersBill: async (question: MembersBillQuestion) => await membersBillOf(source, question),
       totals: async () => await ledger.totals(),
       verify: async (question: { readonly waitS: number }) => await billing.verify.verify(question),
       acknowledge: async (question: { readonly gatewayId: string, readonly hour: number, readonly reason: string }) => await billing.verify.acknowledge(question),

@@ -3,10 +3,11 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import { roundToWhole } from '../domain/money.ts'
 import { rate } from '../domain/rating.ts'
-import { chargeAnswer, chargeQuery, chargeTotalAnswer, errorAnswer, memberParams, usageAnswer, usageQuery } from './answer-schemas.ts'
+import { chargeAnswer, chargeQuery, chargeTotalAnswer, errorAnswer, memberParams, membersUsageAnswer, membersUsageQuery, usageAnswer, usageQuery } from './answer-schemas.ts'
 import type { Guard } from './authentication.ts'
 import { chargeOf, grainOf, rangeOf, unpricedCount, usageOf } from './charge.ts'
 import type { UsageGrouping } from './charge.ts'
+import { membersUsageOf, pageMembers } from './members.ts'
 import type { BillingSource } from './source.ts'
 
 export interface RouteParts {
@@ -20,6 +21,7 @@ export interface RouteParts {
 
 interface Params { readonly memberId: string }
 interface ChargeQuery { readonly apiKeyId?: string, readonly startDate: string, readonly endDate: string }
+interface MembersUsageQuery { readonly from: string, readonly to: string, readonly after?: string, readonly limit?: string }
 interface UsageQuery { readonly apiKeyId?: string, readonly from: string, readonly to: string, readonly by?: UsageGrouping }
 
 const problems = { 400: errorAnswer, 401: errorAnswer, 406: errorAnswer, 500: errorAnswer, 503: errorAnswer }
@@ -56,6 +58,20 @@ export function addRoutes (app: FastifyInstance, { source, guard, rangeDaysMax, 
     const range = rangeOf({ from, to, daysMax: rangeDaysMax() })
     const counted = await source.counted({ ...questionOf(request, apiKeyId), grain: grainOf(by), ...range })
     return usageOf(counted, range, by, counted.book)
+  })
+}
+
+/** For programs of the operator: all members. */
+export function addOperatorRoutes (app: FastifyInstance, { source, guard, rangeDaysMax, prefix, security }: RouteParts): void {
+  const onRequest = async (request: FastifyRequest): Promise<void> => { guard(request.headers.authorization, undefined) }
+  app.get(`${prefix}/usage/v1/members`, {
+    onRequest,
+    schema: { summary: 'Usage and exact cost of all members, a line each, in pages.', querystring: membersUsageQuery, security: [{ [security]: [] }], response: { 200: membersUsageAnswer, ...problems } }
+  }, async (request) => {
+    const { from, to, after, limit } = request.query as MembersUsageQuery
+    const range = rangeOf({ from, to, daysMax: rangeDaysMax() })
+    const counted = await source.countedMembers({ after: Number(after ?? 0), limit: Number(limit ?? pageMembers.default), ...range })
+    return membersUsageOf(counted, range, counted.book)
   })
 }
 

@@ -10,7 +10,7 @@ import type { Logger } from '../platform/logger.ts'
 import { version } from '../platform/version.ts'
 import type { BillingMetrics } from './billing-metrics.ts'
 import type { ListenOptions } from './options.ts'
-import { addRoutes } from './routes.ts'
+import { addOperatorRoutes, addRoutes } from './routes.ts'
 import type { RouteParts } from './routes.ts'
 
 export interface ListenerParts extends RouteParts {
@@ -71,6 +71,7 @@ export async function buildListener (parts: ListenerParts): Promise<FastifyInsta
   const urls = new Set<string>()
   app.addHook('onRoute', ({ url }) => { urls.add(url) })
   addRoutes(app, parts)
+  if (parts.name === 'private') addOperatorRoutes(app, parts)
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
   refuseOtherMethods(app, [...urls])
   await app.ready()

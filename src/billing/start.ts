@@ -3,13 +3,16 @@ import type { MessagePort } from 'node:worker_threads'
 import type { LedgerTotals } from '../ledger/ledger-types.ts'
 import { startThread } from '../platform/thread.ts'
 import type { ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
-import type { BillQuestion } from './bill.ts'
+import type { BillQuestion, MembersBillQuestion } from './bill.ts'
 import type { Usage } from './charge.ts'
+import type { MembersUsage } from './members.ts'
 import type { BillingThreadOptions } from './options.ts'
 
 export interface BillingHandle extends ThreadHandle {
   /** @throws RemoteError M0002, M0007, M0009 */
   readonly bill: (question: BillQuestion) => Promise<Usage>
+  /** A page of all members. @throws as above */
+  readonly membersBill: (question: MembersBillQuestion) => Promise<MembersUsage>
   /** What the ledger holds, for the comparison with the aggregator's counts. @throws RemoteError LEDGER_BEHIND */
   readonly totals: () => Promise<LedgerTotals>
 }
@@ -29,6 +32,7 @@ export async function startBilling ({ environment, options, hourlyLogPort, onDea
   return {
     ...handle,
     bill: (question) => handle.rpc.ask('bill', question),
+    membersBill: (question) => handle.rpc.ask('membersBill', question),
     totals: () => handle.rpc.ask('totals')
   }
 }

@@ -6,8 +6,8 @@ import { openLedger } from '../ledger/ledger.ts'
 import { metricJson, metricsJson, openMetrics } from '../platform/metrics.ts'
 import { runThread } from '../platform/thread.ts'
 import type { Health, ThreadContext, ThreadService } from '../platform/thread.ts'
-import { billOf } from './bill.ts'
-import type { BillQuestion } from './bill.ts'
+import { billOf, membersBillOf } from './bill.ts'
+import type { BillQuestion, MembersBillQuestion } from './bill.ts'
 import { openBillingMetrics } from './billing-metrics.ts'
 import { openListeners } from './listeners.ts'
 import type { BillingThreadOptions } from './options.ts'
@@ -62,6 +62,7 @@ async function start ({ options, log, clock }: ThreadContext<BillingThreadOption
     handlers: {
       ...inForce.handlers,
       bill: async (question: BillQuestion) => await billOf(source, question),
+      membersBill: async (question: MembersBillQuestion) => await membersBillOf(source, question),
       totals: async () => await ledger.totals()
     }
   }

@@ -16,7 +16,7 @@ export interface Actor {
 }
 
 /** Commands that change nothing. */
-const reading: ReadonlySet<string> = new Set(['member.list', 'key.list', 'key.show', 'registry.export', 'bill', 'verify', 'gateway.list', 'aggregator.status', 'backup.drop'])
+const reading: ReadonlySet<string> = new Set(['member.list', 'key.list', 'key.show', 'registry.export', 'bill', 'bill.members', 'verify', 'gateway.list', 'aggregator.status', 'backup.drop'])
 /** Of a result: what says which thing was changed. Never a token. */
 const shownFields = ['memberId', 'apiKeyId', 'gatewayId', 'hour', 'added', 'same', 'changed', 'needsRestart'] as const
 const argumentCharactersMax = 2_000

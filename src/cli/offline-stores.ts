@@ -5,7 +5,7 @@ import { openHourlySource } from '../aggregator/hourly-source.ts'
 import { openAggregator } from '../aggregator/open.ts'
 import type { OpenedAggregator } from '../aggregator/open.ts'
 import { openOperations } from '../aggregator/operations.ts'
-import { billOf } from '../billing/bill.ts'
+import { billOf, membersBillOf } from '../billing/bill.ts'
 import { openBillingSource } from '../billing/source.ts'
 import { readPriceBookFile } from '../config/price-book-file.ts'
 import { ConfigError } from '../config/problem.ts'
@@ -30,7 +30,7 @@ export async function openOfflineBill (config: Config): Promise<OpenedHandlers> 
   const book = readBook(config)
   const { ledger, close } = await openStores(config)
   const source = openBillingSource(ledger, () => book, systemClock)
-  return { handlers: billHandlers((question) => billOf(source, question)), close }
+  return { handlers: billHandlers({ bill: (question) => billOf(source, question), membersBill: (question) => membersBillOf(source, question) }), close }
 }
 
 /** The state's lock is held. */

@@ -75,7 +75,7 @@ async function addBilling ({ config, environment, onDeath, parts, sources, reloa
   parts.push(billing)
   sources.push(sourceOf(billing))
   reloads.push(threadReload([billing], (rules) => billingOptionsOf(rules.config, rules.priceBook).rules))
-  return { ...billHandlers(billing.bill), ...clusterProofHandlers(billing), ...gatewayHandlers(billing) }
+  return { ...billHandlers(billing), ...clusterProofHandlers(billing), ...gatewayHandlers(billing) }
 }
 
 async function addAggregator ({ config, inForce, environment, onDeath, parts, sources, routes, copies, log }: Assembly): Promise<ControlHandlers> {

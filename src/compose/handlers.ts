@@ -29,7 +29,7 @@ export function embeddedHandlers ({ inForce, registry, clock, journal, aggregato
   }
   return {
     ...registryHandlers({ registry, ...signingOf(inForce), clock }),
-    ...billHandlers(billing.bill),
+    ...billHandlers(billing),
     ...proofHandlers({ aggregator, ledger: billing.totals, clock, askMarks: () => journal.rpc.ask('mark'), isCounting: true })
   }
 }

@@ -89,7 +89,7 @@ const configSchema = group({
     peers
   }, { description: 'Every event for ever, as Parquet by date and hour.' }),
   hourlyLog: group({
-    segmentRowsMax: integer({ description: 'Hourly rows until a segment is closed for good.', unit: 'rows', minimum: 10, maximum: 10_000_000, default: 1_000_000 })
+    segmentRowsMax: integer({ description: 'Hourly rows until a segment is closed for good.', unit: 'rows', minimum: 10, maximum: 10_000_000, default: 250_000 })
   }, { description: 'Hourly counts on their way to billing.' }),
   ledger: group({
     memoryBytesMax: size({ description: 'Memory of its DuckDB.', minimum: 64 * 2 ** 20, maximum: 2 ** 40, default: '256MiB' }),

@@ -27,10 +27,17 @@ export function rate (rows: readonly UsageRow[], book: PriceBook): Rated {
   return { costsMicros, totalMicros }
 }
 
-/** Days within which a price of the book changes, by their first hour: their usage can't be rated as one sum. `fromHour` included, `toHour` not. */
-export function priceChangeDays ({ groups }: Pick<PriceBook, 'groups'>, { fromHour, toHour }: { readonly fromHour: number, readonly toHour: number }): number[] {
-  const hours = groups.flatMap(({ prices }) => prices.map((price) => price.fromHour)).filter((hour) => hour > fromHour && hour < toHour && hourOfDay(hour) !== 0)
-  return [...new Set(hours.map((hour) => dayOf(hour).firstHour))].sort((a, b) => a - b)
+interface Hours { readonly fromHour: number, readonly toHour: number }
+
+/** Hours at which a price of the book changes, ascending: usage before and after one can't be rated as one sum. `fromHour` and `toHour` not included. */
+export function priceChangeHours ({ groups }: Pick<PriceBook, 'groups'>, { fromHour, toHour }: Hours): number[] {
+  const hours = groups.flatMap(({ prices }) => prices.map((price) => price.fromHour)).filter((hour) => hour > fromHour && hour < toHour)
+  return [...new Set(hours)].sort((a, b) => a - b)
+}
+
+/** Days within which a price of the book changes, by their first hour: their usage can't be rated as one sum. */
+export function priceChangeDays (book: Pick<PriceBook, 'groups'>, range: Hours): number[] {
+  return [...new Set(priceChangeHours(book, range).filter((hour) => hourOfDay(hour) !== 0).map((hour) => dayOf(hour).firstHour))]
 }
 
 export function isPriced (book: PriceBook, apiEndpointId: number): boolean { return book.endpoint(apiEndpointId) !== undefined }

@@ -77,6 +77,38 @@ export function selectMember (folds: readonly number[], { isOneKey, by, rowsMax 
   return `SELECT * FROM (${parts.join(' UNION ALL ')}) LIMIT ${rowsMax}`
 }
 
+/** Members behind $1 with requests from hour $2 to before $3, which are midnights: the first $4, in order. */
+export function selectMembers (folds: readonly number[]): string {
+  const parts = folds.flatMap((fold) => [
+    `SELECT memberId FROM ${daysTable(fold)} WHERE memberId > $1 AND day >= $2 // 24 AND day < $3 // 24`,
+    `SELECT memberId FROM ${hotTable(fold)} WHERE memberId > $1 AND hour >= $2 AND hour < $3`
+  ])
+  return `SELECT DISTINCT memberId FROM (${parts.join(' UNION ALL ')}) ORDER BY memberId LIMIT $4`
+}
+
+export interface TotalsSelection {
+  /** Never added up over one of these. */
+  readonly splitHours: readonly number[]
+  /** Days in the middle of which one lies, from the epoch: read by the hour. */
+  readonly splitDays: readonly number[]
+  readonly rowsMax: number
+}
+
+/** Sums of the members behind $1 to $4 from hour $2 to before $3, which are midnights. */
+export function selectMemberTotals (folds: readonly number[], { splitHours, splitDays, rowsMax }: TotalsSelection): string {
+  const whose = 'memberId > $1 AND memberId <= $4'
+  const listed = (day: string): string => splitDays.length === 0 ? 'false' : `${day} IN (${splitDays.join(', ')})`
+  const columns = (hour: string): string => `memberId, apiEndpointId, ${hour} AS firstHour, ${counts.join(', ')}`
+  const parts = folds.flatMap((fold) => [
+    `SELECT ${columns('day * 24')} FROM ${daysTable(fold)} WHERE ${whose} AND day >= $2 // 24 AND day < $3 // 24 AND NOT ${listed('day')}`,
+    ...splitDays.length === 0 ? [] : [`SELECT ${columns('hour')} FROM ${coldTable(fold)} WHERE ${whose} AND hour >= $2 AND hour < $3 AND ${listed('hour // 24')}`],
+    `SELECT ${columns('hour')} FROM ${hotTable(fold)} WHERE ${whose} AND hour >= $2 AND hour < $3`
+  ])
+  const pieces = splitHours.map((hour) => `firstHour >= ${hour}`)
+  return `SELECT memberId::DOUBLE AS memberId, apiEndpointId::DOUBLE AS apiEndpointId, min(firstHour) AS hour, sum(count)::DOUBLE AS count, sum(units)::BIGINT AS units, sum(errorCount)::DOUBLE AS errorCount,
+    sum(requestBytes)::DOUBLE AS requestBytes, sum(responseBytes)::DOUBLE AS responseBytes FROM (${parts.join(' UNION ALL ')}) GROUP BY ${['memberId', 'apiEndpointId', ...pieces].join(', ')} ORDER BY memberId, apiEndpointId, hour LIMIT ${rowsMax}`
+}
+
 /** Days whose sums are not those of their hours: the file was changed by somebody else. */
 export function selectWrongDays (folds: readonly number[]): string {
   const sums = [...counts.map((name) => `sum(${name}) AS ${name}`), `${keyedCountSql} AS keyedCount`].join(', ')

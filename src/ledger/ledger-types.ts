@@ -40,6 +40,33 @@ export interface MemberHour {
   readonly responseBytes: number
 }
 
+/** Which members' billed requests to add up: a page of them, in the order of their numbers. Hours as above, from midnight to midnight. */
+export interface MemberTotalsQuery {
+  /** Members with larger numbers than this. */
+  readonly afterMemberId: number
+  readonly membersMax: number
+  readonly fromHour: number
+  readonly toHour: number
+  /** What lies before and what lies after one of these hours is never added up: a price changes there. Ascending. */
+  readonly splitHours: readonly number[]
+}
+
+/** A member's requests on one priced endpoint between two price changes. Counts are safe integers. */
+export interface MemberTotal {
+  readonly memberId: number
+  readonly apiEndpointId: number
+  /** The first of those that were added up, or the first of its day. */
+  readonly hour: number
+  readonly count: number
+  readonly units: bigint
+  readonly errorCount: number
+  readonly requestBytes: number
+  readonly responseBytes: number
+}
+
+/** Ordered by memberId; members without requests are left out. */
+export interface MemberTotals { readonly rows: readonly MemberTotal[], readonly hasMore: boolean }
+
 /** Sums over all members of one hour, for the comparison with the aggregator's own. */
 export interface HourTotals {
   readonly hour: number
@@ -74,6 +101,8 @@ export interface Ledger {
    * @throws TollgateError LEDGER_BEHIND while the first fold isn't done, LIMIT_EXCEEDED when there are more than `memberHoursMax`
    */
   readonly memberHours: (query: MemberHoursQuery) => Promise<MemberHour[]>
+  /** @throws TollgateError LEDGER_BEHIND, LIMIT_EXCEEDED as above */
+  readonly memberTotals: (query: MemberTotalsQuery) => Promise<MemberTotals>
   /** All hours below are complete: no event of them will follow. 0 while no gateway is known. */
   readonly completeBeforeHour: (nowMs: number) => Promise<number>
   readonly totals: () => Promise<LedgerTotals>

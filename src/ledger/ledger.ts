@@ -16,10 +16,8 @@ import { applyStep, checkSnapshots, foldToContinue, loadFolds } from './folds.ts
 import type { Fold } from './folds.ts'
 import { createLedger, hotTable, ledgerVersion, selectHourTotals, selectMember, selectWrongDays } from './ledger-sql.ts'
 import type { HourTotals, Ledger, LedgerOptions, LedgerTotals, MemberHour, MemberHoursQuery } from './ledger-types.ts'
-import { memberHoursOf } from './member-hours.ts'
-
-/** Rows of one answer: some 100 MB of memory. A year of one key on 50 endpoints fits. */
-export const memberHoursMax = 500_000
+import { checkRows, memberHoursMax, memberHoursOf } from './member-hours.ts'
+import { readMemberTotals } from './member-totals.ts'
 
 interface Store { readonly duckDb: DuckDb, readonly writer: SqlConnection, readonly reader: SqlConnection }
 
@@ -72,8 +70,13 @@ class DuckDbLedger implements Ledger {
     const statement = await this.#keep(selectMember(folds, { isOneKey: apiKeyId !== undefined, by, rowsMax: memberHoursMax + 1 }))
     const days = by === 'day-and-hour' ? [JSON.stringify(byDayBut?.map((hour) => daysBetween(0, hour)))] : []
     const rows = memberHoursOf(await statement.run([memberId, fromHour, toHour, ...(apiKeyId === undefined ? [] : [apiKeyId]), ...days]))
-    if (rows.length > memberHoursMax) throw new TollgateError('LIMIT_EXCEEDED', `more than ${memberHoursMax} hourly rows in one answer: ask for a shorter time or for one key`)
+    checkRows(rows.length)
     return rows
+  })
+
+  memberTotals: Ledger['memberTotals'] = async (query) => await this.#read(async (folds) => {
+    if (hourOfDay(query.fromHour) !== 0 || hourOfDay(query.toHour) !== 0) throw new RangeError(`not whole days: hours ${query.fromHour} to ${query.toHour}`)
+    return await this.#store.reader.transaction(async () => await readMemberTotals(this.#store.reader, folds, query))
   })
 
   completeBeforeHour = async (nowMs: number): Promise<number> => await this.#read(async (folds) => {

@@ -1,7 +1,16 @@
 // A member's rows from DuckDB's columns into JavaScript, in the order of a bill. DuckDB could sort and add up as well, but
 // takes longer for it than for everything else together; runs of rows come sorted, and JavaScript's sort merges runs.
+import { TollgateError } from '../domain/errors.ts'
 import type { SqlResult } from '../platform/duckdb.ts'
 import type { MemberHour } from './ledger-types.ts'
+
+/** Rows of one answer: some 100 MB of memory. A year of one key on 50 endpoints fits. */
+export const memberHoursMax = 500_000
+
+/** @throws TollgateError LIMIT_EXCEEDED */
+export function checkRows (rows: number): void {
+  if (rows > memberHoursMax) throw new TollgateError('LIMIT_EXCEEDED', `more than ${memberHoursMax} rows in one answer: ask for a shorter time, for one key or for fewer members`)
+}
 
 interface MutableMemberHour { apiKeyId: number, hour: number, apiEndpointId: number, count: number, units: bigint, errorCount: number, requestBytes: number, responseBytes: number }
 

@@ -33,3 +33,15 @@ for (const { name, url } of questions) {
     assert.equal(same.body, answer.body)
   })
 }
+
+test('all members, for the operator alone', async (t) => {
+  const { member, operator, askedTotals } = await openTestBilling(t)
+  const url = '/private/usage/v1/members?from=2026-01-14&to=2026-01-16'
+  const headers = { authorization: `Bearer ${operatorToken}` }
+  let text = ''
+  for (const page of ['&limit=1', '&limit=1&after=7', '', '&after=14']) text += `${page}\n${JSON.stringify(JSON.parse((await operator.inject({ url: url + page, headers })).body), undefined, 2)}\n`
+  sameAsGolden('usage-of-all-members', text)
+  assert.deepEqual(askedTotals.map(({ afterMemberId, membersMax }) => [afterMemberId, membersMax]), [[0, 1], [7, 1], [0, 100], [14, 100]])
+  assert.deepEqual(askedTotals[0]?.splitHours.map((hour) => new Date(hour * 3_600_000).toISOString()), ['2026-01-15T12:00:00.000Z'])
+  assert.equal((await member.inject({ url: url.replace('/private/', '/api/'), headers: { authorization: `Bearer ${memberToken(7)}` } })).statusCode, 404)
+})

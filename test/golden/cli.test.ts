@@ -5,6 +5,7 @@ import path from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
 import { rangeOf, usageOf } from '../../src/billing/charge.ts'
+import { membersUsageOf } from '../../src/billing/members.ts'
 import { commands } from '../../src/cli/cli.ts'
 import { openControlServer } from '../../src/cli/control-server.ts'
 import type { GatewayView } from '../../src/billing/gateways.ts'
@@ -15,7 +16,7 @@ import { TollgateError } from '../../src/domain/errors.ts'
 import { hourOf } from '../../src/domain/window.ts'
 import { openLogger } from '../../src/platform/logger.ts'
 import { stateFiles } from '../../src/platform/state-files.ts'
-import { book, completeBeforeHour, memberHours } from '../helpers/billing-ledger.ts'
+import { book, completeBeforeHour, memberHours, memberTotals } from '../helpers/billing-ledger.ts'
 import { makeCliFolder, runTestCli } from '../helpers/cli.ts'
 import type { Printed } from '../helpers/cli.ts'
 
@@ -66,6 +67,7 @@ test('bills and proofs, from a running program', async (t) => {
   const bad = { ...row, hour: '2026-01-15T13', archived: 1_200, ledgerCount: null, status: 'difference', problems: ['stream s: journaled, archived and dead-lettered and void: 1201 and 1200'] }
   const sums = { count: '5', units: '5', errorCount: '0', requestBytes: '50', responseBytes: '500' }
   const proof = { verify: [{ rows: [row], problems: [], unchecked: [], exitCode: 0 }, { rows: [row, bad], problems: ['the archive lacks a file'], unchecked: ['no ledger was asked'], exitCode: 1 }] }
+  const days = rangeOf({ from: '2026-01-14', to: '2026-01-16', daysMax: 60 })
   const rebuilds = [
     { rows: 42, isApplied: false, refusedHours: [], differenceCount: 0, differences: [] },
     { rows: 42, isApplied: false, refusedHours: ['2026-01-15T11'], differenceCount: 2, differences: [{ hour: '2026-01-15T12', memberId: 7, apiKeyId: 3, apiEndpointId: 11, stored: sums, rebuilt: null }] }
@@ -75,16 +77,21 @@ test('bills and proofs, from a running program', async (t) => {
     socketFile: stateFiles(cli.state).controlSocket,
     log: openLogger({ level: 'silent', thread: 'test' }),
     handlers: {
-      ...billHandlers(async ({ memberId, by }) => usageOf({ memberId, rows: memberHours, completeBeforeHour }, rangeOf({ from: '2026-01-14', to: '2026-01-16', daysMax: 60 }), by, book)),
+      ...billHandlers({
+        bill: async ({ memberId, by }) => usageOf({ memberId, rows: memberHours, completeBeforeHour }, days, by, book),
+        membersBill: async ({ after }) => membersUsageOf({ totals: { rows: memberTotals.filter(({ memberId }) => memberId === after + 7), hasMore: after === 0 }, completeBeforeHour }, days, book)
+      }),
       verify: async () => proof.verify.shift(),
       'verify.acknowledge': async () => ({ gatewayId: 'demo', hour: '2026-01-15T13', at: '2026-01-16T00:00:00.000Z', reason: 'a dead disk', row: bad }),
       rebuild: async () => rebuilds.shift()
     }
   })
   t.after(() => server.close())
-  const range = ['--member', '7', '--from', '2026-01-14', '--to', '2026-01-16']
+  const allMembers = ['--from', '2026-01-14', '--to', '2026-01-16']
+  const range = ['--member', '7', ...allMembers]
   const asked = [
     ...['day', 'hour', 'key', 'endpoint'].map((by) => ['bill', ...range, '--by', by]), ['bill', ...range, '--by', 'endpoint', '--csv'], ['bill', ...range, '--by', 'key', '--json'], ['bill', ...range, '--csv', '--json'],
+    ['bill', ...allMembers], ['bill', ...allMembers, '--csv'], ['bill', ...allMembers, '--json'], ['bill', ...allMembers, '--by', 'day'],
     ['verify'], ['verify', '--wait', '5'], ['verify', 'acknowledge', 'demo', '2026-01-15T13', '--reason', 'a dead disk'], ['verify', 'acknowledge', 'demo'], ['rebuild'], ['rebuild']
   ]
   let text = ''

@@ -8,7 +8,7 @@ import { openBillingSource } from '../../src/billing/source.ts'
 import { signMemberToken } from '../../src/domain/api-key.ts'
 import { openPriceBook } from '../../src/domain/price-book.ts'
 import { parseDate } from '../../src/domain/window.ts'
-import type { MemberHour, MemberHoursQuery } from '../../src/ledger/ledger-types.ts'
+import type { MemberHour, MemberHoursQuery, MemberTotal, MemberTotalsQuery } from '../../src/ledger/ledger-types.ts'
 import { openLogger } from '../../src/platform/logger.ts'
 
 /** Costs of a third of a won show rounding; a second price starts in the middle of a day. */
@@ -33,6 +33,10 @@ export const memberHours: readonly MemberHour[] = [
   row(3, -1, 11, 1), row(3, 0, 11, 1), row(3, 1, 11, 1), row(3, 11, 12, 2), row(3, 12, 12, 2, 4), row(3, 12, 0, 5),
   row(9, 12, 11, 100), row(9, 25, 11, 1)
 ]
+/** Members 7 and 14, a page each: a price that changes at noon keeps what lies before and after it apart. */
+export const memberTotals: readonly MemberTotal[] = [
+  { memberId: 7, ...row(3, 12, 0, 5) }, { memberId: 7, ...row(3, 0, 11, 104) }, { memberId: 7, ...row(3, 11, 12, 2) }, { memberId: 7, ...row(3, 12, 12, 2, 4) }, { memberId: 14, ...row(20, 0, 11, 3) }
+]
 export const completeBeforeHour = midnight + 13
 
 export const memberSecret = 'a member secret of enough characters'
@@ -47,6 +51,7 @@ export interface BillingUnderTest {
   readonly operator: FastifyInstance
   /** What the ledger was asked. */
   readonly asked: MemberHoursQuery[]
+  readonly askedTotals: MemberTotalsQuery[]
   /** Instead of rows. */
   failure: Error | undefined
 }
@@ -55,9 +60,17 @@ export async function openTestBilling (t: TestContext, options: { readonly metri
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs }
   const log = openLogger({ level: 'silent', thread: 'test' })
   const metrics = options.metrics ?? { answered: () => {}, setWaiting: () => {} }
-  const billing: { asked: MemberHoursQuery[], failure: Error | undefined } = { asked: [], failure: undefined }
+  const billing: { asked: MemberHoursQuery[], askedTotals: MemberTotalsQuery[], failure: Error | undefined } = { asked: [], askedTotals: [], failure: undefined }
   const source = openBillingSource({
     completeBeforeHour: async () => completeBeforeHour,
+    memberTotals: async (query) => {
+      if (billing.failure !== undefined) throw billing.failure
+      billing.askedTotals.push(query)
+      const rows = memberTotals.filter(({ memberId }) => memberId > query.afterMemberId)
+      const members = [...new Set(rows.map(({ memberId }) => memberId))].slice(0, query.membersMax)
+      const page = rows.filter(({ memberId }) => members.includes(memberId))
+      return { rows: page, hasMore: page.length < rows.length }
+    },
     memberHours: async (query) => {
       if (billing.failure !== undefined) throw billing.failure
       billing.asked.push(query)

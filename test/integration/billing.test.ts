@@ -108,7 +108,11 @@ test('SQL and other surprises in any parameter are refused and reach nobody', as
       [member, asMember(), `/api/usage/v1/members/7?from=2026-01-14&to=2026-01-16&apiKeyId=${value}`],
       [member, asMember(), `/api/usage/v1/members/7?from=2026-01-14&to=2026-01-16&${value}=1`],
       [operator, asOperator, `/private/aggregation/v1/member/${value}/charge?${range}`],
-      [operator, asOperator, `/private/usage/v1/members/${value}?from=2026-01-14&to=2026-01-16`]
+      [operator, asOperator, `/private/usage/v1/members/${value}?from=2026-01-14&to=2026-01-16`],
+      [operator, asOperator, `/private/usage/v1/members?from=2026-01-14&to=2026-01-16&after=${value}`],
+      [operator, asOperator, `/private/usage/v1/members?from=2026-01-14&to=2026-01-16&limit=${value}`],
+      [operator, asOperator, `/private/usage/v1/members?from=${value}&to=2026-01-16`],
+      [operator, asOperator, `/private/usage/v1/members?from=2026-01-14&to=2026-01-16&${value}=1`]
     ] as const
     for (const [app, headers, url] of questions) {
       const { status } = await ask(app, url, headers)
@@ -161,7 +165,8 @@ test('the OpenAPI document has exactly the routes that answer', async (t) => {
       `GET ${prefix}/aggregation/v1/member/{memberId}/charge`,
       `GET ${prefix}/aggregation/v1/member/{memberId}/charge/total`,
       `GET ${prefix}/aggregation/v1/ping`,
-      `GET ${prefix}/usage/v1/members/{memberId}`
+      `GET ${prefix}/usage/v1/members/{memberId}`,
+      ...app === operator ? ['GET /private/usage/v1/members'] : []
     ].sort())
     for (const route of documented) {
       const url = (route.split(' ')[1] ?? '').replace('{memberId}', '7')

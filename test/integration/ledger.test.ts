@@ -6,6 +6,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { usageOf } from '../../src/billing/charge.ts'
+import { membersUsageOf } from '../../src/billing/members.ts'
 import { openBillingSource } from '../../src/billing/source.ts'
 import { openPriceBook } from '../../src/domain/price-book.ts'
 import type { PriceBook } from '../../src/domain/price-book.ts'
@@ -217,6 +218,7 @@ test('a snapshot that is missing or has changed is refused, and the bill stays a
 
 const midnight = Math.floor(testHour / 24) * 24
 const days = 4
+const members = 3
 
 /** Rows of five hours a day and key, in closed segments and an open one of two partitions; the same hour is in several of them. */
 async function openMonth (t: TestContext): Promise<Ledger> {
@@ -230,10 +232,13 @@ async function openMonth (t: TestContext): Promise<Ledger> {
     t.after(() => { opened.close() })
     const stream = log.openStream()
     for (let round = 0; round < 4; round++) {
-      stream.append(Array.from({ length: 80 }, () => usageEvent({
-        apiKeyId: 11 + Math.floor(random() * 2), apiEndpointId: 1 + Math.floor(random() * 2), units: Math.floor(random() * 9), responseStatus: random() < 0.2 ? 404 : 200,
-        requestTimeMs: (midnight + Math.floor(random() * days * 24)) * 3_600_000
-      })))
+      stream.append(Array.from({ length: 80 }, () => {
+        const memberId = 1 + Math.floor(random() * members)
+        return usageEvent({
+          memberId, apiKeyId: 10 * memberId + 1 + Math.floor(random() * 2), apiEndpointId: 1 + Math.floor(random() * 2), units: Math.floor(random() * 9), responseStatus: random() < 0.2 ? 404 : 200,
+          requestTimeMs: (midnight + Math.floor(random() * days * 24)) * 3_600_000
+        })
+      }))
       await takeAll(opened, log)
     }
     await foldAll(opened, partition === 0 ? ledger : { ...ledger, position: () => ledger.position(1), apply: (batch) => ledger.apply({ ...batch, partition: 1 }) })
@@ -268,6 +273,33 @@ test('a bill made of days is the bill made of hours, also where a price changes 
   }
   await assert.rejects(ledger.memberHours({ memberId: 1, byDayBut: [], fromHour: midnight + 1, toHour: midnight + 24 }), RangeError)
   assert.deepEqual((await ledger.totals()).wrongDays, [])
+})
+
+test('the bill of all members, page by page, is each member\'s own', async (t) => {
+  const ledger = await openMonth(t)
+  const at = (hour: number): string => new Date((midnight + hour) * 3_600_000).toISOString()
+  for (const range of [{ fromHour: midnight, toHour: midnight + days * 24 }, { fromHour: midnight + 24, toHour: midnight + 48 }]) {
+    for (const changes of [[], [at(24)], [at(12), at(36)], [at(12), at(13), at(48), at(83)]]) {
+      const book = bookOf(changes)
+      const source = openBillingSource(ledger, () => book, systemClock)
+      const expected = []
+      for (let memberId = 1; memberId <= members; memberId++) {
+        const { total: { count, units, errorCount, requestBytes, responseBytes, costMicros }, unpriced } = usageOf(await source.counted({ memberId, grain: 'hour', ...range }), range, 'hour', book)
+        expected.push({ memberId, count, units, errorCount, requestBytes, responseBytes, costMicros, unpriced })
+      }
+      const pages = []
+      for (let after: number | null = 0; after !== null; after = pages.at(-1)?.next ?? null) pages.push(membersUsageOf(await source.countedMembers({ after, limit: 2, ...range }), range, book))
+      assert.deepEqual(pages.map((page) => page.members.length), [2, 1])
+      assert.deepEqual(pages.flatMap((page) => page.members), expected, `prices from ${changes.join(', ')}`)
+      // Sums over a change of prices are wrong: the rule is needed, and this test would see it missing.
+      if (range.fromHour !== midnight || !changes.includes(at(12))) continue
+      const totals = await ledger.memberTotals({ afterMemberId: 0, membersMax: members, splitHours: [], ...range })
+      assert.notDeepEqual(membersUsageOf({ totals, completeBeforeHour: 0 }, range, book).members, expected)
+    }
+  }
+  const beyond = { fromHour: midnight + days * 24, toHour: midnight + (days + 1) * 24 }
+  assert.deepEqual(await ledger.memberTotals({ afterMemberId: 0, membersMax: 2, splitHours: [], ...beyond }), { rows: [], hasMore: false })
+  await assert.rejects(ledger.memberTotals({ afterMemberId: 0, membersMax: 2, splitHours: [], fromHour: midnight + 1, toHour: midnight + 24 }), RangeError)
 })
 
 test('texts and numbers of any kind in a question are values, never SQL', async (t) => {

@@ -1,12 +1,19 @@
 // `tollgate bill`: the question is checked here, the bill comes from whoever has the ledger.
-import type { BillQuestion } from '../../billing/bill.ts'
+import type { BillQuestion, MembersBillQuestion } from '../../billing/bill.ts'
 import { usageGroupings } from '../../billing/charge.ts'
 import type { Usage } from '../../billing/charge.ts'
+import { pageMembers } from '../../billing/members.ts'
+import type { MembersUsage } from '../../billing/members.ts'
 import type { ControlHandlers } from '../control-server.ts'
 import { HandlerArgument, needed } from './argument.ts'
 
-/** @param bill asks the billing thread, or a ledger that was opened for this one question */
-export function billHandlers (bill: (question: BillQuestion) => Promise<Usage>): ControlHandlers {
+/** The billing thread, or a ledger that was opened for this one question. */
+export interface BillParts {
+  readonly bill: (question: BillQuestion) => Promise<Usage>
+  readonly membersBill: (question: MembersBillQuestion) => Promise<MembersUsage>
+}
+
+export function billHandlers ({ bill, membersBill }: BillParts): ControlHandlers {
   return {
     bill: async (argument) => {
       const given = new HandlerArgument(argument)
@@ -18,6 +25,10 @@ export function billHandlers (bill: (question: BillQuestion) => Promise<Usage>):
         by: given.choice('by', usageGroupings) ?? 'day',
         ...(apiKeyId === undefined ? {} : { apiKeyId })
       })
+    },
+    'bill.members': async (argument) => {
+      const given = new HandlerArgument(argument)
+      return await membersBill({ from: needed('from', given.text('from')), to: needed('to', given.text('to')), after: given.integer('after') ?? 0, limit: pageMembers.max })
     }
   }
 }

@@ -1,4 +1,4 @@
-// A billing thread as the program runs it, on a month of hourly counts: `serve-month.ts CONFIG-FILE HOURS SEGMENT-HOURS`.
+// A billing thread as the program runs it, on hourly counts that are made here: `serve-hours.ts CONFIG-FILE HOURS SEGMENT-HOURS STRIDE-HOURS`.
 // Prints `listening PORT` (the private listener's) once the ledger holds all of it. A process of its own.
 import path from 'node:path'
 import process from 'node:process'
@@ -10,10 +10,10 @@ import { loadConfig } from '../../src/config/load.ts'
 import { serveHourlyLog } from '../../src/hourly-log/embedded.ts'
 import { makeSteps } from './hourly-rows.ts'
 
-const [configFile, hours, segmentHours] = process.argv.slice(2)
-if (configFile === undefined) throw new Error('usage: serve-month.ts CONFIG-FILE HOURS SEGMENT-HOURS')
+const [configFile, hours, segmentHours, strideHours] = process.argv.slice(2)
+if (configFile === undefined) throw new Error('usage: serve-hours.ts CONFIG-FILE HOURS SEGMENT-HOURS STRIDE-HOURS')
 const { config, priceBook } = loadConfig({ file: configFile })
-const steps = await makeSteps(path.join(path.dirname(configFile), 'month'), { hours: Number(hours), segmentHours: Number(segmentHours) })
+const steps = await makeSteps(path.join(path.dirname(configFile), 'hours'), { hours: Number(hours), segmentHours: Number(segmentHours), strideHours: Number(strideHours) })
 
 const hourlyLog = new MessageChannel()
 serveHourlyLog(hourlyLog.port1, { next: (_partition, position) => steps.step(position === undefined ? 0 : position.revision + 1) })
