@@ -70,7 +70,7 @@ async function runGroup (group: Group): Promise<Outcome> {
   stream.on('test:stderr', printOutput)
   // Hours without a word help nobody.
   const printStep = (mark: string) => (event: { readonly nesting: number, readonly name: string, readonly details: { readonly duration_ms: number } }): void => {
-    if (long !== undefined && event.nesting === 1) process.stdout.write(`    ${mark} ${event.name} (${(event.details.duration_ms / 1000).toFixed(0)} s)\n`)
+    if (long !== undefined && event.nesting <= 1 && !path.isAbsolute(event.name)) process.stdout.write(`    ${mark} ${event.name} (${(event.details.duration_ms / 1000).toFixed(0)} s)\n`)
   }
   stream.on('test:pass', printStep('ok'))
   stream.on('test:fail', printStep('FAILED'))
