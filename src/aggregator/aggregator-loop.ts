@@ -8,6 +8,7 @@ import type { Health } from '../platform/thread.ts'
 import type { UsageLog, UsageLogItem } from '../usage-log/port.ts'
 import type { Aggregator } from './aggregator.ts'
 import type { AggregatorMetrics } from './aggregator-metrics.ts'
+import type { SharedMemory } from './shared-memory.ts'
 
 export interface LoopOptions {
   /** Events of one transaction, at about. */
@@ -29,10 +30,14 @@ export interface LoopParts {
   readonly metrics: AggregatorMetrics
   /** Something was committed. */
   readonly onCommit: () => void
+  /** With the process's other loops: what takes much memory, a large batch or writing the archive, is done in turn. Without it there is no other loop. */
+  readonly shared?: SharedMemory
 }
 
 /** Bytes of one batch; with events of some 500 bytes it is batchEventsMax that ends it, with little memory an eighth of that. */
 const batchBytesMax = 16 * 2 ** 20
+/** Counted without a turn: what comes to a partition that isn't behind. */
+const quietBytesMax = 256 * 1024
 /** After a failure half as much is taken at a time, down to this part of it, and then slowly more again. */
 const appetiteMin = 1 / 256
 const appetiteGrowth = 1.02
@@ -58,6 +63,8 @@ export class AggregatorLoop {
   #lastFlushMs: number
   #lastGapRetryMs = 0
   #wake: (() => void) | undefined
+  /** Ends the turn that is held: from a step that needs it to the flush that gives the memory back, or until little is left to count. */
+  #heldTurn: (() => void) | undefined
 
   constructor (parts: LoopParts) {
     this.#parts = parts
@@ -100,6 +107,15 @@ export class AggregatorLoop {
 
   /** Archives what is counted. Only exclusively. */
   async flush (): Promise<void> {
+    const endTurn = this.#heldTurn === undefined ? await this.#parts.shared?.takeTurn() : undefined
+    try {
+      await this.#flush()
+    } finally {
+      endTurn?.()
+    }
+  }
+
+  async #flush (): Promise<void> {
     const { aggregator, clock, metrics, onCommit } = this.#parts
     // What is staged may lack a part of what counts as staged: then nothing of it may be called archived.
     if (this.#isDoubtful) await this.#forget()
@@ -125,6 +141,8 @@ export class AggregatorLoop {
       await this.exclusively(async () => { await this.flush() })
     } catch (error) {
       this.#parts.log.warn({ error }, 'the last events were not counted before the stop; they are still in the usage log')
+    } finally {
+      this.#leave()
     }
   }
 
@@ -134,6 +152,12 @@ export class AggregatorLoop {
     this.#wake?.()
     await this.#running
     await this.#turn
+    this.#leave()
+  }
+
+  #leave (): void {
+    this.#endTurn()
+    this.#parts.shared?.forget(this)
   }
 
   async #run (): Promise<void> {
@@ -141,51 +165,64 @@ export class AggregatorLoop {
       try {
         if (this.#isDoubtful) await this.exclusively(async () => { await this.#forget() })
         const events = await this.exclusively(async () => await this.#step())
-        await this.exclusively(async () => { await this.#flushWhenDue() })
+        const isFlushed = await this.exclusively(async () => await this.#flushWhenDue())
+        // A full batch says that more is waiting.
+        const isBehind = events >= this.#parts.options.batchEventsMax / 2 * this.#appetite
+        if (isFlushed || !isBehind) this.#endTurn()
         this.#lastStepMs = this.#parts.clock.monotonicMs()
         if (this.#problem !== undefined) this.#parts.log.info('the aggregator goes on')
         this.#problem = undefined
         this.#appetite = Math.min(1, this.#appetite * appetiteGrowth)
-        // A full batch says that more is waiting.
-        if (events < this.#parts.options.batchEventsMax / 2 * this.#appetite) await this.#pause(this.#parts.options.batchIntervalMs)
+        if (!isBehind) await this.#pause(this.#parts.options.batchIntervalMs)
         await this.#retryGaps()
       } catch (error) {
+        this.#endTurn()
         await this.#beginAgain(error)
       }
     }
+    this.#endTurn()
+  }
+
+  #endTurn (): void {
+    this.#heldTurn?.()
+    this.#heldTurn = undefined
   }
 
   /** Reads and counts one batch of each partition. @returns the events read */
   async #step (): Promise<number> {
-    const { aggregator, usageLog, metrics, clock, onCommit } = this.#parts
     let read = 0
-    for (const partition of usageLog.partitions) {
-      usageLog.release?.()
-      const { items, events } = await this.#collect(partition)
-      read += events
-      const readTo = usageLog.readTo?.(partition)
-      if (items.length === 0 && readTo?.offset === aggregator.state.partitions.get(partition)?.readTo?.offset) continue
-      const startMs = clock.monotonicMs()
-      const taken = await aggregator.take(partition, items, readTo)
-      if (!taken.isChanged) continue
-      metrics.batchSeconds.observe((clock.monotonicMs() - startMs) / 1000)
-      metrics.events.inc(taken.events)
-      metrics.deadLetters.inc(taken.deadLetters)
-      await aggregator.closeSegmentWhenFull(partition)
-      onCommit()
-    }
+    for (const partition of this.#parts.usageLog.partitions) read += await this.#count(partition)
     return read
   }
 
+  async #count (partition: number): Promise<number> {
+    const { aggregator, usageLog, metrics, clock, onCommit } = this.#parts
+    usageLog.release?.()
+    const { items, events } = await this.#collect(partition)
+    const readTo = usageLog.readTo?.(partition)
+    if (items.length === 0 && readTo?.offset === aggregator.state.partitions.get(partition)?.readTo?.offset) return events
+    const startMs = clock.monotonicMs()
+    const taken = await aggregator.take(partition, items, readTo)
+    if (!taken.isChanged) return events
+    metrics.batchSeconds.observe((clock.monotonicMs() - startMs) / 1000)
+    metrics.events.inc(taken.events)
+    metrics.deadLetters.inc(taken.deadLetters)
+    await aggregator.closeSegmentWhenFull(partition)
+    onCommit()
+    return events
+  }
+
   async #collect (partition: number): Promise<{ readonly items: readonly UsageLogItem[], readonly events: number }> {
-    const { usageLog, options } = this.#parts
+    const { usageLog, options, shared } = this.#parts
     const items: UsageLogItem[] = []
     const bytesMax = Math.max(1, Math.floor(Math.min(batchBytesMax, options.memoryBytesMax / 8) * this.#appetite))
     const eventsMax = options.batchEventsMax * this.#appetite
     let events = 0
     let bytes = 0
     while (events < eventsMax && bytes < bytesMax) {
-      const more = await usageLog.read(partition, bytesMax - bytes)
+      if (bytes >= quietBytesMax) this.#heldTurn ??= await shared?.takeTurn()
+      const isQuiet = shared !== undefined && this.#heldTurn === undefined
+      const more = await usageLog.read(partition, Math.min(bytesMax, isQuiet ? quietBytesMax : bytesMax) - bytes)
       if (more.length === 0) break
       items.push(...more)
       for (const item of more) {
@@ -197,10 +234,13 @@ export class AggregatorLoop {
     return { items, events }
   }
 
-  async #flushWhenDue (): Promise<void> {
-    const { aggregator, clock, options } = this.#parts
-    const isFull = aggregator.stagedEvents >= options.flushEventsMax || aggregator.stagedBytes >= options.memoryBytesMax / 4 * this.#appetite
-    if (isFull || clock.monotonicMs() - this.#lastFlushMs >= options.flushIntervalMs) await this.flush()
+  async #flushWhenDue (): Promise<boolean> {
+    const { aggregator, clock, options, shared } = this.#parts
+    const { stagedEvents, stagedBytes } = aggregator
+    const isFull = stagedEvents >= options.flushEventsMax || stagedBytes >= options.memoryBytesMax / 4 * this.#appetite || shared?.isFull(this, stagedBytes) === true
+    if (!isFull && clock.monotonicMs() - this.#lastFlushMs < options.flushIntervalMs) return false
+    await this.flush()
+    return true
   }
 
   /** Only after a flush: then everything that was read is counted and in the archive, marks included, and may go. */

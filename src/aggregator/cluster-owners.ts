@@ -5,11 +5,12 @@ import type { AggregatorCopy } from './backup.ts'
 import { partitionFolder } from './cluster-folders.ts'
 import { PartitionOwner } from './owner.ts'
 import type { OwnerParts, OwnerSettings, PartitionStatus } from './owner.ts'
+import { SharedMemory } from './shared-memory.ts'
 import type { Keep } from './take-over.ts'
 
-export interface ClusterOwnersParts extends Omit<OwnerParts, 'partition' | 'settings'> {
+export interface ClusterOwnersParts extends Omit<OwnerParts, 'partition' | 'settings' | 'shared'> {
   readonly settings: Omit<OwnerSettings, 'memoryBytesMax'>
-  /** Of all partitions together; a partition gets no less than its least. */
+  /** Of all partitions together; a partition whose turn it is gets no less than its least. */
   readonly memoryBytesMax: number
 }
 
@@ -25,12 +26,14 @@ export class ClusterOwners {
   /** Owners that are closing: a partition that comes back waits for its own. */
   readonly #closing = new Map<number, Promise<void>>()
   readonly #settings: OwnerSettings
+  readonly #shared: SharedMemory
   #wanted: ReadonlySet<number> = new Set()
   #memoryBytes: number
 
   constructor (parts: ClusterOwnersParts) {
     this.#parts = parts
     this.#memoryBytes = parts.memoryBytesMax
+    this.#shared = new SharedMemory(parts.memoryBytesMax)
     const memoryBytes = (): number => this.#memoryBytes
     this.#settings = { ...parts.settings, get memoryBytesMax () { return memoryBytes() } }
   }
@@ -82,7 +85,7 @@ export class ClusterOwners {
   }
 
   #open (partition: number): void {
-    const owner = new PartitionOwner({ ...this.#parts, settings: this.#settings, partition })
+    const owner = new PartitionOwner({ ...this.#parts, settings: this.#settings, shared: this.#shared, partition })
     this.#owners.set(partition, owner)
     owner.start()
   }
@@ -97,7 +100,7 @@ export class ClusterOwners {
   }
 
   #share (): void {
-    const bytes = Math.max(partitionMemoryBytesMin, Math.floor(this.#parts.memoryBytesMax / Math.max(1, this.#wanted.size)))
+    const bytes = Math.max(partitionMemoryBytesMin, this.#shared.bytesOf(this.#wanted.size))
     if (bytes === this.#memoryBytes) return
     this.#memoryBytes = bytes
     for (const owner of this.#owners.values()) {

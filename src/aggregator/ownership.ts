@@ -18,6 +18,7 @@ import type { ClusterMetrics } from './cluster-metrics.ts'
 import type { ClusterTopics } from './cluster-topics.ts'
 import type { DeadLetterTopic } from './dead-letter-topic.ts'
 import { Publishing } from './publishing.ts'
+import type { SharedMemory } from './shared-memory.ts'
 import { partitionOf } from './state.ts'
 import type { OwnedPartition } from './take-over.ts'
 import { nextTombstones, segmentsWithRows } from './tombstones.ts'
@@ -45,8 +46,13 @@ export interface OwnershipParts {
   readonly log: Logger
   readonly metrics: AggregatorMetrics
   readonly clusterMetrics: ClusterMetrics
+  /** With all partitions of the process. */
+  readonly shared: SharedMemory
 }
 
+/** So many batches in the usage log, and the partition is behind: then rows that change with every batch are published less often. */
+const behindBatches = 2
+const behindPublishIntervalMs = 5_000
 const retentionIntervalMs = 10_000
 const checkIntervalMs = 10_000
 const hourMs = 3_600_000
@@ -110,7 +116,7 @@ export class Ownership {
       aggregator, reader: connection, publisher, topics, partition, ownerName, publishedRevision, monotonicMs: clock.monotonicMs,
       onPublished: (records) => { clusterMetrics.publishedRecords.inc(records) }
     })
-    this.#loop = new AggregatorLoop({ aggregator, usageLog: this.#usageLog, options: settings, clock, log, metrics, onCommit: () => {} })
+    this.#loop = new AggregatorLoop({ aggregator, usageLog: this.#usageLog, options: settings, clock, log, metrics, onCommit: () => {}, shared: parts.shared })
     this.#retention = new UsageRetention({
       partition, topic: topics.usage, admin, folders: aggregator.parts.folders, reader: connection, onArchived, keepMs: settings.keepHours * hourMs, nowMs: clock.nowMs, log,
       write: async (sql, values) => { await this.#loop.exclusively(async () => { await aggregator.parts.writer.run(sql, values) }) }
@@ -198,11 +204,15 @@ export class Ownership {
 
   async #run (): Promise<void> {
     const { settings, clock } = this.#parts
-    let lastRetentionMs = clock.monotonicMs()
-    let lastCheckMs = lastRetentionMs
+    let lastPublishMs = clock.monotonicMs()
+    let lastRetentionMs = lastPublishMs
+    let lastCheckMs = lastPublishMs
     while (!this.#ending.signal.aborted) {
       await sleepMs(settings.publishIntervalMs, this.#ending.signal).catch(() => undefined)
       if (this.#ending.signal.aborted) return
+      const isBehind = (this.#usageLog.lag ?? 0) > behindBatches * settings.batchEventsMax
+      if (isBehind && clock.monotonicMs() - lastPublishMs < behindPublishIntervalMs) continue
+      lastPublishMs = clock.monotonicMs()
       await this.#publish()
       await this.#sendTombstones()
       const nowMs = clock.monotonicMs()

@@ -40,8 +40,10 @@ export function batchAt (buffer: Buffer, position: number): Batch | undefined {
   }
 }
 
+export interface Unpacked { readonly records: RecordIn[], readonly memory: ArrayBufferLike[] }
+
 /** Adds the batch's records from `fromOffset` on. @returns the bytes that they take in memory */
-export function readBatch (buffer: Buffer, position: number, { batch, fromOffset, into }: { readonly batch: Batch, readonly fromOffset: number, readonly into: RecordIn[] }): number {
+export function readBatch (buffer: Buffer, position: number, { batch, fromOffset, into }: { readonly batch: Batch, readonly fromOffset: number, readonly into: Unpacked }): number {
   const whole = buffer.subarray(position, position + batch.bytes)
   if (crc32c(whole.subarray(21)) !== whole.readUInt32BE(17)) throw new RequestFailure('again', `the checksum of the batch at offset ${batch.baseOffset} is wrong`, { brokerCode: 'CORRUPT_MESSAGE' })
   const attributes = whole.readInt16BE(21)
@@ -50,6 +52,8 @@ export function readBatch (buffer: Buffer, position: number, { batch, fromOffset
   const baseTimestampMs = Number(whole.readBigInt64BE(27))
   const count = whole.readInt32BE(57)
   const plain = unpacked(whole.subarray(batchHeadBytes), attributes & 0x07, batch)
+  // Small pieces share their memory with others, and what isn't compressed stands in the answer itself.
+  if (plain.buffer !== buffer.buffer && plain.buffer.byteLength > Buffer.poolSize) into.memory.push(plain.buffer)
   const cursor = new VarintCursor(plain, 0)
   const memory = new TextMemory(plain)
   try {
@@ -59,7 +63,7 @@ export function readBatch (buffer: Buffer, position: number, { batch, fromOffset
       cursor.position++
       const timestampDelta = cursor.next()
       const offset = batch.baseOffset + cursor.next()
-      if (offset >= fromOffset) into.push(new Record(cursor, memory, offset, isAppendTime ? maxTimestampMs : baseTimestampMs + timestampDelta))
+      if (offset >= fromOffset) into.records.push(new Record(cursor, memory, offset, isAppendTime ? maxTimestampMs : baseTimestampMs + timestampDelta))
       cursor.position = end
     }
   } catch (error) {

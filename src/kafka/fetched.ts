@@ -2,7 +2,7 @@
 // for. Hidden from readers are control records (the ends of transactions), records of aborted transactions, and what lies
 // before the offset asked for, because a broker sends whole batches.
 import { batchAt, readBatch } from './decode-batch.ts'
-import type { RecordIn } from './port.ts'
+import type { Unpacked } from './decode-batch.ts'
 
 export interface AbortedTransaction { readonly producerId: bigint, readonly firstOffset: number }
 
@@ -26,8 +26,8 @@ export class Fetched {
   get isDone (): boolean { return batchAt(this.#buffer, this.#position) === undefined }
 
   /** At least one batch, and no more of them when `bytesMax` of memory are taken. */
-  take (bytesMax: number): RecordIn[] {
-    const records: RecordIn[] = []
+  take (bytesMax: number): Unpacked {
+    const into: Unpacked = { records: [], memory: [] }
     let bytes = 0
     while (bytes < bytesMax) {
       const batch = batchAt(this.#buffer, this.#position)
@@ -35,11 +35,11 @@ export class Fetched {
       while (this.#aborted[0] !== undefined && this.#aborted[0].firstOffset <= batch.lastOffset) this.#abortedProducers.add((this.#aborted.shift() as AbortedTransaction).producerId)
       if (batch.isControl) this.#abortedProducers.delete(batch.producerId)
       else if (batch.lastOffset >= this.#nextOffset && !(batch.isTransactional && this.#abortedProducers.has(batch.producerId))) {
-        bytes += readBatch(this.#buffer, this.#position, { batch, fromOffset: this.#nextOffset, into: records })
+        bytes += readBatch(this.#buffer, this.#position, { batch, fromOffset: this.#nextOffset, into })
       }
       this.#position += batch.bytes
       this.#nextOffset = Math.max(this.#nextOffset, batch.lastOffset + 1)
     }
-    return records
+    return into
   }
 }

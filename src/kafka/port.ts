@@ -51,6 +51,8 @@ export interface ReadPosition { readonly offset: number, readonly bytesMax: numb
 
 export interface ReadResult {
   readonly records: readonly RecordIn[]
+  /** What they were unpacked into, and nothing else: whoever is done with them may give it back at once (`giveBack`) instead of leaving it to the garbage collector. */
+  readonly memory: readonly ArrayBufferLike[]
   /** Where to read next: behind the last record, and behind aborted and control records after it. */
   readonly nextOffset: number
   /** Behind the last committed record that a reader can see now. */

@@ -77,9 +77,9 @@ export function openReader (cluster: Cluster, options: ReaderOptions): Partition
     try {
       if (rest?.fetched.nextOffset !== position.offset || rest.fetched.isDone) rest = undefined
       const current = rest ?? await persist(() => fetch(position), { deadlineMs, onFailure })
-      const records = current.fetched.take(position.bytesMax)
+      const { records, memory } = current.fetched.take(position.bytesMax)
       rest = current.fetched.isDone ? undefined : current
-      return { records, nextOffset: current.fetched.nextOffset, endOffset: current.endOffset, startOffset: current.startOffset }
+      return { records, memory, nextOffset: current.fetched.nextOffset, endOffset: current.endOffset, startOffset: current.startOffset }
     } catch (error) {
       rest = undefined
       cluster.forget()

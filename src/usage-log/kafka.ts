@@ -4,6 +4,7 @@
 import { TollgateError } from '../domain/errors.ts'
 import { OutOfRangeError } from '../kafka/port.ts'
 import type { PartitionReader } from '../kafka/port.ts'
+import { giveBack } from '../platform/give-back.ts'
 import type { Logger } from '../platform/logger.ts'
 import { itemsOf } from './kafka-items.ts'
 import type { Stray } from './kafka-items.ts'
@@ -33,6 +34,8 @@ export class KafkaUsageLog implements UsageLog {
   #position: ReadTo
   #endOffset: number | undefined
   #problem: string | undefined
+  /** Of what was handed out since the last `release`. */
+  #memory: ArrayBufferLike[] = []
 
   constructor (parts: KafkaUsageLogParts) {
     this.#parts = parts
@@ -51,8 +54,9 @@ export class KafkaUsageLog implements UsageLog {
     const { reader, setAside } = this.#parts
     const { offset, timestampMs } = this.#position
     try {
-      const { records, nextOffset, endOffset } = await reader.read({ offset, bytesMax: Math.max(1, Math.min(bytesMax, fetchBytesMax)), waitMs })
+      const { records, memory, nextOffset, endOffset } = await reader.read({ offset, bytesMax: Math.max(1, Math.min(bytesMax, fetchBytesMax)), waitMs })
       const { items, strays } = itemsOf(records)
+      this.#memory.push(...memory, ...items.flatMap((item) => item.kind === 'events' ? item.ndjson.buffer : []))
       if (strays.length > 0) await setAside(strays)
       this.#position = { offset: nextOffset, timestampMs: records.at(-1)?.timestampMs ?? timestampMs }
       this.#endOffset = endOffset
@@ -61,6 +65,11 @@ export class KafkaUsageLog implements UsageLog {
     } catch (error) {
       return this.#explain(error)
     }
+  }
+
+  release (): void {
+    for (const memory of this.#memory) giveBack(memory)
+    this.#memory = []
   }
 
   rewind (): void { this.#position = { offset: this.#parts.archivedOffset(), timestampMs: 0 } }

@@ -81,7 +81,7 @@ export class MemoryKafka implements Pick<KafkaClient, 'openTransactionalPublishe
       if (offset < log.startOffset || offset > log.endOffset) throw new OutOfRangeError(`${topic}: no offset ${offset}`, log)
       const records = log.records.filter((record) => record.offset >= offset).slice(0, this.recordsPerRead)
       const isAtEnd = records.length === 0 || records.at(-1) === log.records.at(-1)
-      return { records, nextOffset: isAtEnd ? log.endOffset : (records.at(-1) as RecordIn).offset + 1, startOffset: log.startOffset, endOffset: log.endOffset }
+      return { records, memory: [], nextOffset: isAtEnd ? log.endOffset : (records.at(-1) as RecordIn).offset + 1, startOffset: log.startOffset, endOffset: log.endOffset }
     },
     close: async () => {}
   })

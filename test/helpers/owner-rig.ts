@@ -8,6 +8,7 @@ import { clusterTopics } from '../../src/aggregator/cluster-topics.ts'
 import type { ClusterTopics } from '../../src/aggregator/cluster-topics.ts'
 import { PartitionOwner } from '../../src/aggregator/owner.ts'
 import type { OwnerParts, OwnerSettings } from '../../src/aggregator/owner.ts'
+import { SharedMemory } from '../../src/aggregator/shared-memory.ts'
 import { encodeUsageEvent } from '../../src/domain/usage-event.ts'
 import type { UsageEvent } from '../../src/domain/usage-event.ts'
 import { formatTimeMs } from '../../src/domain/window.ts'
@@ -91,7 +92,7 @@ export function openOwnerRig (t: TestContext, { kafka, prefix, log = silent }: {
       const registry = openMetrics()
       const owner = new PartitionOwner({
         partition: 0, kafka, admin, topics, ownerName: name, settings: { ...rigSettings, stateFolder: folder, ...given }, onArchived: async () => true, clock: systemClock, log,
-        metrics: openAggregatorMetrics(registry), clusterMetrics: openClusterMetrics(registry), randomId: () => randomUUID(), isMember: () => true, ...parts
+        metrics: openAggregatorMetrics(registry), clusterMetrics: openClusterMetrics(registry), randomId: () => randomUUID(), isMember: () => true, shared: new SharedMemory(rigSettings.memoryBytesMax), ...parts
       })
       owner.start()
       t.after(async () => { await owner.close() })

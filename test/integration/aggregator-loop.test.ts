@@ -7,6 +7,7 @@ import { AggregatorLoop } from '../../src/aggregator/aggregator-loop.ts'
 import type { LoopOptions } from '../../src/aggregator/aggregator-loop.ts'
 import { openAggregatorMetrics } from '../../src/aggregator/aggregator-metrics.ts'
 import type { OpenedAggregator } from '../../src/aggregator/open.ts'
+import { SharedMemory } from '../../src/aggregator/shared-memory.ts'
 import { systemClock } from '../../src/platform/clock.ts'
 import { metricsJson, openMetrics } from '../../src/platform/metrics.ts'
 import { openTestAggregator, silent, temporaryFolder } from '../helpers/aggregator-rig.ts'
@@ -23,7 +24,7 @@ interface Rig {
   commits: number
 }
 
-async function startLoop (t: TestContext, given: Partial<LoopOptions> = {}): Promise<Rig> {
+async function startLoop (t: TestContext, given: Partial<LoopOptions> = {}, shared?: SharedMemory): Promise<Rig> {
   const folder = temporaryFolder(t, 'loop')
   const log = new MemoryUsageLog()
   const opened = await openTestAggregator(folder)
@@ -33,7 +34,7 @@ async function startLoop (t: TestContext, given: Partial<LoopOptions> = {}): Pro
   const deaths: unknown[] = []
   const rig: Rig = {
     folder, log, opened, deaths, commits: 0,
-    loop: new AggregatorLoop({ aggregator: opened.aggregator, usageLog: log, options, clock: systemClock, log: silent, metrics, onCommit: () => { rig.commits++ } }),
+    loop: new AggregatorLoop({ aggregator: opened.aggregator, usageLog: log, options, clock: systemClock, log: silent, metrics, onCommit: () => { rig.commits++ }, ...shared === undefined ? {} : { shared } }),
     metric: async (name) => {
       metrics.measure(opened.aggregator, { problems: 0, nowMs: 0 })
       return (await metricsJson(registry)).find((found) => found.name === name)?.values[0]?.value ?? NaN
@@ -67,6 +68,38 @@ test('what comes is counted, told, and archived at the stop', async (t) => {
   assert.equal(counted(rig), 11)
   assert.equal(files(rig), 1)
   assert.equal(await rig.metric('tollgate_archive_events_total'), 11)
+})
+
+test('a large batch and a flush wait for their turn among the loops of a process, a small batch does not', async (t) => {
+  const shared = new SharedMemory(256 * 2 ** 20)
+  const options = { batchEventsMax: 2_000, flushEventsMax: 100_000 }
+  const [quiet, busy] = [await startLoop(t, options, shared), await startLoop(t, options, shared)]
+  const endTurns = [await shared.takeTurn(), await shared.takeTurn()]
+  quiet.log.openStream().append([usageEvent()])
+  busy.log.openStream().append(Array.from({ length: 1_000 }, () => usageEvent()))
+  await eventually('the small batch is counted', () => counted(quiet) === 1)
+  await eventually('the large one waits', () => shared.waiting === 1)
+  const flushed = quiet.loop.exclusively(async () => { await quiet.loop.flush() })
+  await eventually('the flush waits too', () => shared.waiting === 2)
+  assert.deepEqual([counted(busy), files(quiet)], [0, 0])
+  for (const end of endTurns) end()
+  await flushed
+  assert.equal(files(quiet), 1)
+  await eventually('the large one is counted', () => counted(busy) === 1_000)
+  await eventually('no turn is held', async () => {
+    const ends = [await shared.takeTurn(), await shared.takeTurn()]
+    for (const end of ends) end()
+    return ends.length === 2
+  })
+})
+
+test('what waits for the archive is bounded for all loops together', async (t) => {
+  // A quarter of it may wait: some 2,000 events, while one loop alone would be allowed ten times as many.
+  const shared = new SharedMemory(5 * 2 ** 20)
+  const rigs = [await startLoop(t, { flushEventsMax: 100_000 }, shared), await startLoop(t, { flushEventsMax: 100_000 }, shared)]
+  for (const { log } of rigs) for (let run = 0; run < 30; run++) log.openStream().append(Array.from({ length: 50 }, () => usageEvent()))
+  await eventually('all is counted', () => rigs.every((rig) => counted(rig) === 1_500))
+  await eventually('a part of it was archived', () => rigs.some((rig) => files(rig) > 0))
 })
 
 test('an operator\'s work takes a turn of its own: nothing is counted, archived or dropped meanwhile, and nothing is called stuck', async (t) => {

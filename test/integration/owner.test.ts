@@ -2,7 +2,7 @@
 // once, whoever owns the partition and whatever became of the files and topics. Read by another client: kafkajs.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { cpSync, existsSync, globSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, globSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -144,6 +144,25 @@ test('another machine takes over what was published, and counts and archives the
   assert.ok(letters.length >= 2)
   assert.equal(letters.some(({ value }) => value?.includes('secret-token') === true), false)
   assert.deepEqual([letters[0]?.headers?.['reason'], letters[0]?.headers?.['sourceOffset'], letters[0]?.headers?.['streamId'], letters[0]?.key], ['line: not JSON', '6', stream.streamId, '11'])
+})
+
+test('of large batches, whose memory is given back at once, lines that can\'t be counted are kept word for word', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const a = rig.machine('a')
+  const owner = a.own()
+  await owned(owner)
+  for (let batch = 0; batch < 3; batch++) {
+    await rig.append(stream.records(events(400), new Map([[7, `no json, in batch ${batch}`]])))
+    await settled(rig, owner)
+  }
+  await owner.flush()
+  assert.equal((await rig.hourly(owner)).count, 3 * 399)
+  assert.deepEqual(await archivedEvents(a.folder), { rows: 3 * 399, distinct: 3 * 399 })
+  const texts = ['no json, in batch 0', 'no json, in batch 1', 'no json, in batch 2']
+  assert.deepEqual((await rig.seen(rig.topics.deadLetter)).map(({ value }) => value), texts)
+  const kept = globSync('partition-0/aggregator/dead-letter/*.ndjson', { cwd: a.folder }).flatMap((file) => readFileSync(path.join(a.folder, file), 'utf8').trimEnd().split('\n'))
+  assert.deepEqual(kept.map((line) => (JSON.parse(line) as { readonly line: string }).line), texts)
 })
 
 test('an owner that comes back with its file goes on with it, and publishes what it had not', async (t) => {

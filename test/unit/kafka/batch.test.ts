@@ -4,8 +4,10 @@ import { createRecordsBatch, Reader, readRecordsBatch } from '@platformatic/kafk
 import fc from 'fast-check'
 import { batchAt, readBatch } from '../../../src/kafka/decode-batch.ts'
 import { batchBytesMax, batchesOf, encodeBatch, recordBytesMax, sequenceAfter } from '../../../src/kafka/encode-batch.ts'
+import type { Unpacked } from '../../../src/kafka/decode-batch.ts'
 import { Fetched } from '../../../src/kafka/fetched.ts'
 import type { RecordIn, RecordOut } from '../../../src/kafka/port.ts'
+import { giveBack } from '../../../src/platform/give-back.ts'
 import { VarintCursor, varintBytes, writeVarint } from '../../../src/kafka/varint.ts'
 
 const identity = { producerId: 7n, producerEpoch: 3, sequence: 11, isTransactional: false, nowMs: 1_800_000_000_123 }
@@ -42,8 +44,10 @@ function checksum (batch: Buffer): { readonly crc: number } {
   return { crc: (crc ^ 0xffffffff) >>> 0 }
 }
 
-function decoded (batch: Buffer, fromOffset = 0): RecordIn[] {
-  const into: RecordIn[] = []
+function decoded (batch: Buffer, fromOffset = 0): RecordIn[] { return unpackedFrom(batch, fromOffset).records }
+
+function unpackedFrom (batch: Buffer, fromOffset = 0): Unpacked {
+  const into: Unpacked = { records: [], memory: [] }
   const head = batchAt(batch, 0)
   assert.ok(head !== undefined)
   readBatch(batch, 0, { batch: head, fromOffset, into })
@@ -104,6 +108,22 @@ test('batches stay below the bound, lose nothing and keep the order; a record th
   assert.throws(() => batchesOf([{ key: 'giant', value: Buffer.alloc(recordBytesMax) }]), { code: 'KAFKA_REFUSED', message: /giant/ })
 })
 
+test('what a large batch was unpacked into can be given back, and nothing else goes with it', () => {
+  const large = batchOf(Array.from({ length: 300 }, (_, index) => ({ key: `k${index}`, value: `${index}`.padEnd(500, 'x') })), { offset: 0 })
+  const small = batchOf([{ key: 'small', value: 'y'.repeat(1_000) }], { offset: 300 })
+  const { records, memory } = unpackedFrom(large)
+  assert.equal(memory.length, 1)
+  assert.deepEqual(new Set(records.map(({ value }) => value?.buffer)), new Set(memory))
+  // It may stand in memory that belongs to others too.
+  const other = unpackedFrom(small)
+  assert.deepEqual(other.memory, [])
+  for (const one of memory) giveBack(one)
+  for (const one of memory) giveBack(one)
+  assert.equal(records[0]?.value?.length, 0)
+  assert.equal(other.records[0]?.value?.toString(), 'y'.repeat(1_000))
+  assert.equal(decoded(large)[299]?.value?.length, 500)
+})
+
 test('sequence numbers begin again behind 2^31 - 1', () => {
   assert.equal(sequenceAfter(0, 10), 10)
   assert.equal(sequenceAfter(2 ** 31 - 10, 10), 0)
@@ -111,7 +131,7 @@ test('sequence numbers begin again behind 2^31 - 1', () => {
 })
 
 const key = (name: string): RecordOut => ({ key: name, value: name })
-const taken = (fetched: Fetched, bytesMax = 1_000_000): (string | undefined)[] => fetched.take(bytesMax).map((record) => record.key)
+const taken = (fetched: Fetched, bytesMax = 1_000_000): (string | undefined)[] => fetched.take(bytesMax).records.map((record) => record.key)
 
 test('aborted transactions are hidden from their first record to their end, and only that producer\'s', () => {
   const log = Buffer.concat([
