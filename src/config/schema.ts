@@ -76,7 +76,7 @@ const configSchema = group({
   }, { description: 'Where usage is made durable before the client has its whole answer.' }),
   aggregator: group({
     name: text({ description: 'Names this aggregator in the cluster, the same after a restart: its partitions come back to it.', pattern: '[A-Za-z0-9][A-Za-z0-9._-]{0,127}', patternMeaning: 'letters, digits, `.`, `_` and `-`, 128 at most', default: 'auto', auto: 'the host\'s name' }),
-    publishIntervalMs: integer({ description: 'With Kafka: time between two publications of what has changed.', unit: 'ms', minimum: 50, maximum: 60_000, default: 500 }),
+    publishIntervalMs: integer({ description: 'With Kafka: time between two publications of what has changed; while the aggregator is behind at least 5 s.', unit: 'ms', minimum: 50, maximum: 60_000, default: 500 }),
     batchEventsMax: integer({ description: 'Events counted in one transaction.', unit: 'events', minimum: 100, maximum: 1_000_000, default: 20_000 }),
     batchIntervalMs: integer({ description: 'Time between two transactions when there is little to count.', unit: 'ms', minimum: 1, maximum: 60_000, default: 1_000 }),
     memoryBytesMax: size({ description: 'Memory of its DuckDB; with Kafka of all its partitions together.', minimum: 64 * 2 ** 20, maximum: 2 ** 40, default: '256MiB' }),
