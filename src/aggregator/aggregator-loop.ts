@@ -180,7 +180,6 @@ export class AggregatorLoop {
         await this.#beginAgain(error)
       }
     }
-    this.#endTurn()
   }
 
   #endTurn (): void {

@@ -2,7 +2,7 @@
 // twice or stored rated; and since a price of the past can't change, the same counts give the same bill for ever.
 import { roundParts } from './money.ts'
 import type { PriceBook } from './price-book.ts'
-import { dayOf, hourOfDay } from './window.ts'
+import { daysDividedBy } from './window.ts'
 
 /** Units of one endpoint in one hour, whoever used them. */
 export interface UsageRow { readonly apiEndpointId: number, readonly hour: number, readonly units: number | bigint }
@@ -37,7 +37,7 @@ export function priceChangeHours ({ groups }: Pick<PriceBook, 'groups'>, { fromH
 
 /** Days within which a price of the book changes, by their first hour: their usage can't be rated as one sum. */
 export function priceChangeDays (book: Pick<PriceBook, 'groups'>, range: Hours): number[] {
-  return [...new Set(priceChangeHours(book, range).filter((hour) => hourOfDay(hour) !== 0).map((hour) => dayOf(hour).firstHour))]
+  return daysDividedBy(priceChangeHours(book, range))
 }
 
 export function isPriced (book: PriceBook, apiEndpointId: number): boolean { return book.endpoint(apiEndpointId) !== undefined }

@@ -29,6 +29,9 @@ export function dayOf (hour: number): Day {
   return { date: formatDate(firstHour), firstHour, endHour: firstHour + hoursPerDay }
 }
 
+/** Days in whose middle one of these ascending hours lies, by their first hour: an hour at midnight divides no day. */
+export function daysDividedBy (hours: readonly number[]): number[] { return [...new Set(hours.filter((hour) => hourOfDay(hour) !== 0).map((hour) => dayOf(hour).firstHour))] }
+
 /** 0 to 23: where `hour` stands in its day. */
 export function hourOfDay (hour: number): number { return hour - Math.floor(hour / hoursPerDay) * hoursPerDay }
 

@@ -1,6 +1,6 @@
 // Many members' sums in one question: a page of members first, then what belongs to them, added up by DuckDB as far as one
 // price applies.
-import { dayOf, daysBetween, hourOfDay } from '../domain/window.ts'
+import { daysBetween, daysDividedBy } from '../domain/window.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
 import { selectMembers, selectMemberTotals } from './ledger-sql.ts'
 import type { MemberTotal, MemberTotals, MemberTotalsQuery } from './ledger-types.ts'
@@ -11,7 +11,7 @@ export async function readMemberTotals (connection: SqlConnection, folds: readon
   const members = await connection.rows<{ memberId: bigint }>(selectMembers(folds), [afterMemberId, fromHour, toHour, membersMax + 1])
   const last = members.slice(0, membersMax).at(-1)
   if (last === undefined) return { rows: [], hasMore: false }
-  const splitDays = [...new Set(splitHours.filter((hour) => hourOfDay(hour) !== 0).map((hour) => daysBetween(0, dayOf(hour).firstHour)))]
+  const splitDays = daysDividedBy(splitHours).map((hour) => daysBetween(0, hour))
   const rows = await connection.rows<MemberTotal & { readonly [column: string]: unknown }>(
     selectMemberTotals(folds, { splitHours, splitDays, rowsMax: memberHoursMax + 1 }), [afterMemberId, fromHour, toHour, Number(last.memberId)])
   checkRows(rows.length)
