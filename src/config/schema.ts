@@ -79,7 +79,7 @@ const configSchema = group({
     publishIntervalMs: integer({ description: 'With Kafka: time between two publications of what has changed; while the aggregator is behind at least 5 s.', unit: 'ms', minimum: 50, maximum: 60_000, default: 500 }),
     batchEventsMax: integer({ description: 'Events counted in one transaction.', unit: 'events', minimum: 100, maximum: 1_000_000, default: 20_000 }),
     batchIntervalMs: integer({ description: 'Time between two transactions when there is little to count.', unit: 'ms', minimum: 1, maximum: 60_000, default: 1_000 }),
-    memoryBytesMax: size({ description: 'Memory of its DuckDB; with Kafka of all its partitions together.', minimum: 64 * 2 ** 20, maximum: 2 ** 40, default: '256MiB' }),
+    memoryBytesMax: size({ description: 'Memory of its DuckDB; with Kafka of the two partitions together that count much at a time, each in a DuckDB of its own.', minimum: 64 * 2 ** 20, maximum: 2 ** 40, default: '256MiB' }),
     threads: integer({ description: 'Threads of its DuckDB. More than one slows the gateway on a small machine.', unit: 'threads', minimum: 1, maximum: 64, default: 1 })
   }, { description: 'Counts events by hour.' }),
   archive: group({
