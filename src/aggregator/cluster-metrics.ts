@@ -16,11 +16,13 @@ export interface ClusterMetrics {
   readonly publishSeconds: ReturnType<typeof histogram>
   readonly usageDeadLetters: ReturnType<typeof counter>
   readonly malformedHourly: ReturnType<typeof counter>
-  readonly measure: (partitions: readonly MeasuredPartition[], nowMs: number) => void
+  /** `inLine`: partitions that wait for their turn at the shared memory. */
+  readonly measure: (partitions: readonly MeasuredPartition[], inLine: number, nowMs: number) => void
 }
 
 export function openClusterMetrics (registry: ReturnType<typeof openMetrics>): ClusterMetrics {
   const owned = gauge(registry, 'tollgate_aggregator_partitions')
+  const waiting = gauge(registry, 'tollgate_aggregator_partitions_in_line')
   const lag = gauge(registry, 'tollgate_aggregator_lag_records')
   const lagSeconds = gauge(registry, 'tollgate_aggregator_lag_seconds')
   const unpublished = gauge(registry, 'tollgate_aggregator_unpublished_revisions')
@@ -32,9 +34,10 @@ export function openClusterMetrics (registry: ReturnType<typeof openMetrics>): C
     publishSeconds: histogram(registry, 'tollgate_aggregator_publish_seconds'),
     usageDeadLetters: counter(registry, 'tollgate_usage_dead_letters_total'),
     malformedHourly: counter(registry, 'tollgate_aggregator_hourly_malformed_total'),
-    measure: (partitions, nowMs) => {
+    measure: (partitions, inLine, nowMs) => {
       owned.reset()
       for (const { state } of partitions) owned.inc({ state })
+      waiting.set(inLine)
       lag.set(partitions.reduce((sum, { ownership }) => sum + (ownership?.lag ?? 0), 0))
       lagSeconds.set(Math.max(0, ...partitions.map(({ ownership }) => ownership === undefined ? 0 : lagMsOf(ownership, nowMs))) / 1000)
       unpublished.set(partitions.reduce((sum, { ownership }) => sum + (ownership === undefined ? 0 : ownership.revision - ownership.publishedRevision), 0))

@@ -53,6 +53,9 @@ export class ClusterOwners {
 
   status (): PartitionStatus[] { return [...this.#owners.values()].map((owner) => owner.status()).sort((a, b) => a.partition - b.partition) }
 
+  /** Partitions that wait for their turn at the shared memory. */
+  get inLine (): number { return this.#shared.waiting }
+
   owners (): readonly PartitionOwner[] { return [...this.#owners.values()] }
 
   /** @throws TollgateError ARGUMENT_INVALID */

@@ -72,7 +72,7 @@ async function start ({ options, log, clock }: ThreadContext<ClusterAggregatorOp
     health,
     metrics: async () => {
       metrics.measureAll(owners.owners().flatMap(({ ownership }) => ownership ?? []), clock.nowMs())
-      clusterMetrics.measure(owners.status(), clock.nowMs())
+      clusterMetrics.measure(owners.status(), owners.inLine, clock.nowMs())
       return await metricsJson(registry)
     },
     stop: async () => {

@@ -82,6 +82,7 @@ export const metricCatalogue = {
   tollgate_aggregator_watermark_age_seconds: { type: 'gauge', help: 'How far the oldest watermark of an open stream is behind the clock' },
   tollgate_aggregator_segment_rows: { type: 'gauge', help: 'Hourly rows in the open segment' },
   tollgate_aggregator_partitions: { type: 'gauge', help: 'Partitions that this aggregator has been dealt, by what it does with them: fencing, reading, comparing, loading, owning, waiting (for an operator), pausing (before another try)', labels: ['state'] },
+  tollgate_aggregator_partitions_in_line: { type: 'gauge', help: 'Partitions that have much to count or to archive, and wait for their turn at the memory that they share' },
   tollgate_aggregator_lag_records: { type: 'gauge', help: 'Records of the usage log that wait to be counted' },
   tollgate_aggregator_lag_seconds: { type: 'gauge', help: 'How long ago the last record that was read came to the usage log, of the partition furthest behind; 0 where no record waits' },
   tollgate_aggregator_unpublished_revisions: { type: 'gauge', help: 'Commits that the topic of hourly counts does not have yet' },
