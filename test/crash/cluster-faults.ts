@@ -1,9 +1,10 @@
 // What can happen to a cluster, one fault each. A fault begins with a cluster that works and ends when it works again;
 // what it did to the counts is judged at the end, by the oracle.
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Link } from '../helpers/cluster-links.ts'
 import type { RunningKafka } from '../services/kafka.ts'
 import { between, oneOf, usageTopic } from './cluster-fault.ts'
-import type { Fault } from './cluster-fault.ts'
+import type { Fault, FaultContext } from './cluster-fault.ts'
 import { stateFaults } from './cluster-state-faults.ts'
 import { topicFaults } from './cluster-topic-faults.ts'
 
@@ -108,39 +109,11 @@ export const faults: readonly Fault[] = [
       await kafka.startAll()
     }
   },
-  ...(['cut', 'pull'] as const).map((how): Fault => ({
-    name: `a node's network to Kafka is ${how === 'cut' ? 'cut' : 'silent'}`,
-    timesMin: 4,
-    touches: 'network',
-    run: async ({ cluster, links, random }) => {
-      const { kafka } = links.of(oneOf(random, cluster.nodes).name)
-      kafka[how]()
-      await sleep(between(random, 500, 6_000))
-      kafka.heal()
-    }
-  })),
-  {
-    name: 'a node\'s network to Kafka is slow',
-    timesMin: 2,
-    touches: 'network',
-    run: async ({ cluster, links, random }) => {
-      const { kafka } = links.of(oneOf(random, cluster.nodes).name)
-      kafka.slow(between(random, 50, 400))
-      await sleep(5_000)
-      kafka.heal()
-    }
-  },
-  {
-    name: 'a gateway\'s network to Redis is silent',
-    timesMin: 2,
-    touches: 'network',
-    run: async ({ cluster, links, random }) => {
-      const { redis } = links.of(oneOf(random, cluster.gateways).name)
-      redis.pull()
-      await sleep(between(random, 500, 5_000))
-      redis.heal()
-    }
-  },
+  ...(['cut', 'silent', 'slow'] as const).flatMap((how): Fault[] => [
+    linkFault(`a node's network to Kafka is ${how}`, how === 'slow' ? 2 : 4, how, ({ cluster, links, random }) => links.of(oneOf(random, cluster.nodes).name).kafka),
+    linkFault(`a gateway's network to Redis is ${how}`, how === 'silent' ? 2 : 1, how, ({ cluster, links, random }) => links.of(oneOf(random, cluster.gateways).name).redis),
+    linkFault(`the network from an aggregator or a billing server to the aggregators is ${how}`, 1, how, ({ cluster, links, random }) => links.of(oneOf(random, [...cluster.aggregators, ...cluster.billings]).name).aggregators)
+  ]),
   {
     name: 'Redis is killed and comes back empty',
     timesMin: 2,
@@ -186,4 +159,21 @@ async function killBroker (kafka: RunningKafka, nodeId: number): Promise<void> {
   await kafka.kill(nodeId)
   await sleep(2_000)
   await kafka.start(nodeId)
+}
+
+function linkFault (name: string, timesMin: number, how: 'cut' | 'silent' | 'slow', linkOf: (context: FaultContext) => Link): Fault {
+  return {
+    name,
+    timesMin,
+    touches: 'network',
+    run: async (context) => {
+      const { random } = context
+      const link = linkOf(context)
+      if (how === 'cut') link.cut()
+      else if (how === 'silent') link.pull()
+      else link.slow(between(random, 50, 400))
+      await sleep(between(random, 500, 6_000))
+      link.heal()
+    }
+  }
 }

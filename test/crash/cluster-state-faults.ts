@@ -97,6 +97,27 @@ export const stateFaults: readonly Fault[] = [
     }
   },
   {
+    name: 'a gateway comes back with a clock an hour behind, which is put right',
+    timesMin: 1,
+    touches: 'gateways',
+    run: async ({ cluster, random }) => {
+      const gateway = oneOf(random, cluster.gateways)
+      const file = clockFileOf(gateway)
+      const shiftMs = clockShiftMs(file)
+      await gateway.kill()
+      // Behind real time whatever it was before: its journal has marks of then.
+      setClockShift(file, -hourMs)
+      await gateway.start({ isReadyAwaited: false })
+      const untilMs = Date.now() + between(random, 2_000, 5_000)
+      while (Date.now() < untilMs) {
+        const isReady = await gateway.readiness().then((said) => said.isReady, () => false)
+        if (isReady) throw new Error(`${gateway.name} is ready with a clock that is an hour behind its journal; its log: ${gateway.logFile}`)
+        await sleep(100)
+      }
+      setClockShift(file, shiftMs)
+    }
+  },
+  {
     name: 'the usage log gets one more partition',
     timesMin: 1,
     touches: 'alone',

@@ -144,10 +144,16 @@ async function runRound (t: TestContext, seed: number): Promise<Totals> {
   t.after(upstream.close)
   const redis = await startRedis(t)
   const names = ['gateway-1', 'gateway-2', 'gateway-3', 'aggregator-1', 'aggregator-2', 'aggregator-3', 'billing-1', 'billing-2']
-  const links = await openLinks(names, 3, () => redis.port)
+  const links = await openLinks({
+    names,
+    aggregators: names.filter((name) => name.startsWith('aggregator')),
+    brokers: 3,
+    redisPort: () => redis.port,
+    operatorPortOf: (name) => made.nodes.find((node) => node.name === name)?.operatorPort ?? 0
+  })
   t.after(links.close)
   const kafka = await startKafka(t, { brokers: 3, links: links.brokerLinks })
-  const made = await makeCluster({
+  const made: Cluster = await makeCluster({
     folder,
     kafka,
     redis,
@@ -158,6 +164,7 @@ async function runRound (t: TestContext, seed: number): Promise<Totals> {
     upstreamUrl: upstream.url,
     brokersOf: (name) => links.of(name).brokers,
     redisPortOf: (name) => links.of(name).redisPort,
+    aggregatorPortOf: (name, aggregator) => links.of(name).aggregatorPortOf(aggregator),
     extra: `log: { level: info }
 journal: { bytesMax: 256MiB, segmentBytes: 1MiB }
 aggregator: { batchIntervalMs: 50, publishIntervalMs: 200, memoryBytesMax: 512MiB }

@@ -27,6 +27,8 @@ export interface ClusterSetup {
   /** Brokers as one node sees them, such as through a proxy; the real ones where it isn't said. */
   readonly brokersOf?: (name: string) => readonly string[]
   readonly redisPortOf?: (name: string) => number
+  /** Where a node finds an aggregator's listener for operators. */
+  readonly aggregatorPortOf?: (name: string, aggregator: string) => number
   /** True where Kafka has a user for each role, of the role's name. */
   readonly hasKafkaUsers?: boolean
   /** YAML lines for every node. */
@@ -162,7 +164,7 @@ export function writeNode (setup: ClusterSetup, node: ClusterNode, aggregators: 
   const sasl = setup.hasKafkaUsers === true ? kafka.options(node.name, node.role).sasl : undefined
   const user = sasl === undefined ? '' : `sasl: { username: ${sasl.username}, passwordFile: kafka.password }, `
   writeFileSync(path.join(node.folder, 'kafka.password'), sasl?.password ?? '', { mode: 0o600 })
-  const files = (others: readonly ClusterNode[]): string => others.map(({ operatorPort }) => `{ url: "http://127.0.0.1:${operatorPort}", tokenFile: operator.token }`).join(', ')
+  const files = (others: readonly ClusterNode[]): string => others.map(({ name, operatorPort }) => `{ url: "http://127.0.0.1:${setup.aggregatorPortOf?.(node.name, name) ?? operatorPort}", tokenFile: operator.token }`).join(', ')
   const peers = aggregators.filter(({ name }) => name !== node.name)
   writeFileSync(node.configFile, `state: ./state
 gatewayId: ${node.name}
