@@ -2,6 +2,7 @@
 import path from 'node:path'
 import type { Cluster, ClusterNode } from '../helpers/cluster.ts'
 import type { Links } from '../helpers/cluster-links.ts'
+import { eventually } from '../helpers/eventually.ts'
 import type { SmallDisk } from '../helpers/small-disk.ts'
 import type { RunningKafka } from '../services/kafka.ts'
 import type { RedisServer } from '../services/redis.ts'
@@ -38,3 +39,16 @@ export const between = (random: () => number, fromMs: number, toMs: number): num
 export const oneOf = <Item>(random: () => number, items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item
 export const hourMs = 3_600_000
 export const usageTopic = 'api-usage-trace'
+export const patience = { withinMs: 90_000, everyMs: 250 } as const
+
+/** Events in a gateway's journal that wait; each state includes the one before. */
+export async function backlogOf (gateway: ClusterNode, state: 'unsent' | 'uncounted' | 'unarchived'): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${gateway.operatorPort}/metrics`, { signal: AbortSignal.timeout(5_000) })).text()
+  const name = `tollgate_shipper_backlog_events{state="${state}"} `
+  return Number(text.split('\n').find((line) => line.startsWith(name))?.slice(name.length) ?? NaN)
+}
+
+/** Nobody may call this gateway meanwhile. */
+export async function awaitArchived (gateway: ClusterNode): Promise<void> {
+  await eventually(`all of ${gateway.name} is archived`, async () => await backlogOf(gateway, 'unarchived') === 0, { ...patience, withinMs: 180_000 })
+}

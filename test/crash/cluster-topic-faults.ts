@@ -7,14 +7,13 @@ import type { Cluster, ClusterNode } from '../helpers/cluster.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { clockShiftMs, setClockShift } from '../helpers/shifted-clock.ts'
 import type { RunningKafka } from '../services/kafka.ts'
-import { between, clockFileOf, hourMs, oneOf, usageTopic } from './cluster-fault.ts'
+import { awaitArchived, backlogOf, between, clockFileOf, hourMs, oneOf, patience, usageTopic } from './cluster-fault.ts'
 import type { Fault, FaultContext } from './cluster-fault.ts'
 
 const hourlyTopic = 'hourly-api-usage'
 /** Longer than an aggregator needs to find a topic made anew under it. */
 const noticeMsMax = 15_000
 /** Everything waits for brokers now and then. */
-const patience = { withinMs: 90_000, everyMs: 250 } as const
 
 /** Deletes a topic beneath everybody, and makes it again as an operator would. */
 async function makeAnew ({ kafka, cluster }: FaultContext, topic: string): Promise<void> {
@@ -45,13 +44,6 @@ async function keepFiles ({ aggregators }: Cluster): Promise<void> {
   }, { ...patience, withinMs: 180_000 })
   if (decided === 0) throw new Error('nobody had to decide anything: nothing was tested')
 }
-
-async function metricOf (node: ClusterNode, name: string): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${node.operatorPort}/metrics`, { signal: AbortSignal.timeout(5_000) })).text()
-  return Number(text.split('\n').find((line) => line.startsWith(`${name} `))?.slice(name.length + 1) ?? NaN)
-}
-
-async function backlogOf (gateway: ClusterNode, state: 'unsent' | 'uncounted'): Promise<number> { return await metricOf(gateway, `tollgate_shipper_backlog_events{state="${state}"}`) }
 
 /** The records of the usage log that are there now are dropped, as when they are older than its retention. */
 async function dropRecords (kafka: RunningKafka): Promise<number> {
@@ -106,6 +98,10 @@ export const topicFaults: readonly Fault[] = [
       await clone.start()
       await callWhile(clone, async () => { await sleep(between(random, 1_000, 3_000)) })
       await eventually('it has sent everything', async () => await backlogOf(clone, 'unsent') === 0, patience)
+      await clone.kill()
+      // What only Kafka has goes with the ends of all brokers' logs: two disasters at a time are promised to nobody.
+      await clone.start()
+      await awaitArchived(clone)
       await clone.kill()
       rmSync(clone.state, { recursive: true, force: true })
       // Refused as long as not all of it is counted.
