@@ -64,6 +64,8 @@ async function runGroup (group: Group): Promise<Outcome> {
   stream.on('test:fail', (event) => {
     const isFile = event.nesting === 0 && path.isAbsolute(event.name)
     if (event.todo === undefined) failures.push(`${isFile ? path.relative(root, event.name) : `${path.relative(root, event.file ?? '')}: ${event.name}`}\n${describe(event.details.error)}`)
+    // At once: what is left of it goes with the long form's end.
+    if (long !== undefined) process.stdout.write(`${describe(event.details.error)}\n`)
   })
   const printOutput = (event: { readonly message: string }): void => { if (process.env['TOLLGATE_TEST_OUTPUT'] === '1') process.stdout.write(event.message) }
   stream.on('test:stdout', printOutput)
