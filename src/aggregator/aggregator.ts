@@ -269,7 +269,7 @@ export class Aggregator {
    */
   noteUnstaged (partition: number): void {
     for (const [streamId, stream] of partitionOf(this.#state, partition).streams) {
-      if (stream.stagedSeq < stream.appliedSeq) this.#noteGap(partition, missing(streamId, stream, `it is counted up to ${stream.appliedSeq}, not archived, and no longer in the usage log`))
+      if (stream.stagedSeq < stream.appliedSeq) this.#noteGap(partition, missing(streamId, stream, { toSeq: stream.appliedSeq, reason: `it is counted up to ${stream.appliedSeq}, not archived, and no longer in the usage log` }))
     }
   }
 
@@ -283,7 +283,11 @@ export class Aggregator {
   #noteGap (partition: number, gap: Gap): void {
     const key = `${partition} ${gap.streamId}`
     // Said once: what comes behind a gap would say it again with every batch.
-    if (this.#gaps.get(key)?.afterSeq === gap.afterSeq) return
+    const known = this.#gaps.get(key)
+    if (known?.afterSeq === gap.afterSeq) {
+      if (gap.toSeq < known.toSeq) this.#gaps.set(key, gap)
+      return
+    }
     this.parts.log.error({ code: 'USAGE_LOG_GAP', partition, ...gap }, 'records are missing: nothing of this stream is counted until they come')
     this.#gaps.set(key, gap)
   }

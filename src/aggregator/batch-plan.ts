@@ -1,6 +1,7 @@
 // Which of the items just read are new, decided before anything is parsed: the chain is followed twice, once for what is
 // counted and once for what is staged for the archive, because after a restart the one is behind the other. Pure.
 import { followChain } from '../domain/chain.ts'
+import { hourOf } from '../domain/window.ts'
 import type { EventRun, HourCount, Mark, UsageLogItem, VoidRun } from '../usage-log/port.ts'
 import { countLines } from './event-line.ts'
 import { cutRun, headOfRun } from './run-lines.ts'
@@ -31,7 +32,13 @@ export interface ArchiveHole { readonly streamId: string, readonly afterSeq: num
 export interface Gap {
   readonly streamId: string
   readonly afterSeq: number
+  /** The last one that is missing, as far as what came behind it says. */
+  readonly toSeq: number
   readonly reason: string
+  /** Of what came behind it. */
+  readonly gatewayId?: string | undefined
+  /** Of what came behind it, since the epoch. */
+  readonly hour?: number | undefined
 }
 
 export interface PlannedMark { readonly mark: Mark, /** Where the stream stood, as counted, before this batch. */ readonly appliedBefore: number }
@@ -66,7 +73,7 @@ export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<st
     switch (item.kind) {
       case 'events': {
         const gap = unreadable(item, before) ?? gapOf(item, before)
-        if (gap !== undefined) { reportFirst(plan.gaps, gap); break }
+        if (gap !== undefined) { reportNearest(plan.gaps, gap); break }
         const cut = piecesOf(item, before)
         if (cut.length === 0) break
         plan.pieces.push(...cut)
@@ -80,7 +87,7 @@ export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<st
       }
       case 'mark':
         // A mark stands behind everything that it covers, so one that covers more than has come tells of a loss.
-        if (item.seq > before.appliedSeq) reportFirst(plan.gaps, missing(item.streamId, before, `a mark covers seq ${item.seq}`))
+        if (item.seq > before.appliedSeq) reportNearest(plan.gaps, missing(item.streamId, before, { toSeq: item.seq, reason: `a mark covers seq ${item.seq}`, gatewayId: item.gatewayId }))
         else plan.marks.push({ mark: item, appliedBefore: (known.get(item.streamId) ?? untouched).appliedSeq })
         break
     }
@@ -88,29 +95,36 @@ export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<st
   return { ...plan, gaps: [...plan.gaps.values()], seqs }
 }
 
-function reportFirst (gaps: Map<string, Gap>, gap: Gap): void {
-  if (!gaps.has(gap.streamId)) gaps.set(gap.streamId, gap)
+/** Records of one stream may have come in any order: what is missing ends before the first of them. */
+function reportNearest (gaps: Map<string, Gap>, gap: Gap): void {
+  if (gap.toSeq < (gaps.get(gap.streamId)?.toSeq ?? Infinity)) gaps.set(gap.streamId, gap)
 }
 
 function gapOf (run: EventRun, before: StreamSeqs): Gap | undefined {
-  if (followChain(before.appliedSeq, run).kind === 'gap') return missing(run.streamId, before, `seq ${run.firstSeq} names ${run.prevSeq} as the one before it`)
-  if (followChain(before.stagedSeq, run).kind === 'gap') return missing(run.streamId, before, `seq ${run.firstSeq} names ${run.prevSeq}, which is counted but not archived`)
-  return undefined
+  const isUncounted = followChain(before.appliedSeq, run).kind === 'gap'
+  if (!isUncounted && followChain(before.stagedSeq, run).kind !== 'gap') return undefined
+  const { gatewayId, requestTimeMs } = run.origin?.recordOf(run.firstSeq) ?? {}
+  return missing(run.streamId, before, {
+    toSeq: run.prevSeq,
+    reason: `seq ${run.firstSeq} names ${run.prevSeq}${isUncounted ? ' as the one before it' : ', which is counted but not archived'}`,
+    gatewayId,
+    hour: requestTimeMs === undefined ? undefined : hourOf(requestTimeMs)
+  })
 }
 
 /** What either chain needs is asked for: from the place of the other one alone, nothing that comes would fit. */
 function neededAfter ({ appliedSeq, stagedSeq }: StreamSeqs): number { return Math.min(appliedSeq, stagedSeq) }
 
-export function missing (streamId: string, before: StreamSeqs, what: string): Gap {
+export function missing (streamId: string, before: StreamSeqs, seen: Omit<Gap, 'streamId' | 'afterSeq'>): Gap {
   const afterSeq = neededAfter(before)
-  return { streamId, afterSeq, reason: `what follows seq ${afterSeq} is missing: ${what}` }
+  return { ...seen, streamId, afterSeq, reason: `what follows seq ${afterSeq} is missing: ${seen.reason}` }
 }
 
 /** A run that doesn't hold as many lines as it says: no line's place in the chain is sure, so it is as good as missing. */
 function unreadable (run: EventRun, before: StreamSeqs): Gap | undefined {
   const lines = countLines(run.ndjson)
   if (lines === run.count) return undefined
-  return { streamId: run.streamId, afterSeq: neededAfter(before), reason: `the run from seq ${run.firstSeq} to ${run.lastSeq} should hold ${run.count} whole lines and holds ${lines ?? 'a torn one'}` }
+  return { streamId: run.streamId, afterSeq: neededAfter(before), toSeq: run.lastSeq, reason: `the run from seq ${run.firstSeq} to ${run.lastSeq} should hold ${run.count} whole lines and holds ${lines ?? 'a torn one'}` }
 }
 
 /** The run in at most two pieces: what only one of the two chains still needs, then what both need. */
@@ -132,7 +146,7 @@ export function voidKey ({ streamId, lastSeq }: { readonly streamId: string, rea
 function takeVoid (item: VoidRun, before: StreamSeqs, countedAfterSeq: number | undefined, plan: { readonly voids: PlannedVoid[], readonly holes: ArchiveHole[], readonly gaps: Map<string, Gap> }): StreamSeqs | undefined {
   const counted = followChain(before.appliedSeq, item)
   if (counted.kind === 'gap') {
-    reportFirst(plan.gaps, missing(item.streamId, before, `a void up to seq ${item.lastSeq} names ${item.prevSeq} as the one before it`))
+    reportNearest(plan.gaps, missing(item.streamId, before, { toSeq: item.prevSeq, reason: `a void up to seq ${item.lastSeq} names ${item.prevSeq} as the one before it`, gatewayId: item.gatewayId, hour: item.hours[0]?.hour }))
     return undefined
   }
   const staged = followChain(before.stagedSeq, item)

@@ -3,6 +3,7 @@ import { TollgateError } from '../domain/errors.ts'
 import type { Health } from '../platform/thread.ts'
 import type { AggregatorCopy } from './backup.ts'
 import { partitionFolder } from './cluster-folders.ts'
+import type { GivenUp, GivingUp } from './give-up.ts'
 import { PartitionOwner } from './owner.ts'
 import type { OwnerParts, OwnerSettings, PartitionStatus } from './owner.ts'
 import { SharedMemory } from './shared-memory.ts'
@@ -60,6 +61,9 @@ export class ClusterOwners {
 
   /** @throws TollgateError ARGUMENT_INVALID */
   async recover (partition: number, keep: Keep): Promise<void> { await this.#ownerOf(partition).recover(keep) }
+
+  /** What is missing of a stream is given up. @throws TollgateError ARGUMENT_INVALID */
+  async giveUp (partition: number, given: GivingUp): Promise<GivenUp> { return await this.#ownerOf(partition).giveUp(given) }
 
   /** Everything counted of the partition is in the archive when it resolves; nothing to do for one that isn't ours now. */
   async flush (partition: number): Promise<void> { if (this.#owners.has(partition)) await this.#ownerOf(partition).flush() }

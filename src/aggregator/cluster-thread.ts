@@ -13,6 +13,7 @@ import { openClusterMetrics } from './cluster-metrics.ts'
 import { ClusterOwners } from './cluster-owners.ts'
 import type { PartitionCopy } from './cluster-owners.ts'
 import { clusterTopics } from './cluster-topics.ts'
+import type { GivingUp } from './give-up.ts'
 import type { OwnerSettings, PartitionStatus } from './owner.ts'
 import type { Keep } from './take-over.ts'
 import type { ArchivedFiles } from './usage-retention.ts'
@@ -84,6 +85,7 @@ async function start ({ options, log, clock }: ThreadContext<ClusterAggregatorOp
     handlers: {
       status: (): ClusterAggregatorStatus => ({ ownerName, isMember: group.isMember(), partitions: owners.status() }),
       recover: async ({ partition, keep }: { readonly partition: number, readonly keep: Keep }) => { await owners.recover(partition, keep) },
+      giveUp: async ({ partition, ...given }: { readonly partition: number } & GivingUp) => await owners.giveUp(partition, given),
       flush: async ({ partition }: { readonly partition: number }) => { await owners.flush(partition) },
       backup: async ({ folder }: { readonly folder: string }): Promise<readonly PartitionCopy[]> => await owners.backup(folder)
     }

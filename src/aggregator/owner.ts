@@ -6,8 +6,9 @@ import { sleepMs } from '../platform/clock.ts'
 import type { Health } from '../platform/thread.ts'
 import { partitionFolder } from './cluster-folders.ts'
 import { DeadLetterTopic } from './dead-letter-topic.ts'
+import type { GivenUp, GivingUp } from './give-up.ts'
 import { Ownership } from './ownership.ts'
-import type { OwnershipParts, OwnershipSettings, OwnershipStatus } from './ownership.ts'
+import type { OwnershipParts, OwnershipSettings, OwnershipStatus } from './ownership-parts.ts'
 import { takeOver } from './take-over.ts'
 import type { Keep, TakeOverParts, TakeOverStep } from './take-over.ts'
 
@@ -83,10 +84,10 @@ export class PartitionOwner {
   }
 
   /** @throws TollgateError ARGUMENT_INVALID when the partition isn't ours yet */
-  async flush (): Promise<void> {
-    if (this.#ownership === undefined) throw new TollgateError('ARGUMENT_INVALID', `partition ${this.partition} is not owned here: it is ${this.#state}`)
-    await this.#ownership.flush()
-  }
+  async flush (): Promise<void> { await this.#owned().flush() }
+
+  /** What is missing of a stream is given up. @throws TollgateError ARGUMENT_INVALID when the partition isn't ours yet, or nothing is missing */
+  async giveUp (given: GivingUp): Promise<GivenUp> { return await this.#owned().giveUp(given) }
 
   async setMemory (bytes: number): Promise<void> { await this.#ownership?.setMemory(bytes) }
 
@@ -95,6 +96,11 @@ export class PartitionOwner {
     this.#isDrained = isDrained
     this.#closing.abort()
     await this.#running
+  }
+
+  #owned (): Ownership {
+    if (this.#ownership === undefined) throw new TollgateError('ARGUMENT_INVALID', `partition ${this.partition} is not owned here: it is ${this.#state}`)
+    return this.#ownership
   }
 
   async #run (): Promise<void> {

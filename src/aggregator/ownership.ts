@@ -3,52 +3,21 @@
 // partition takes it over again.
 import path from 'node:path'
 import { sleepMs } from '../platform/clock.ts'
-import type { Clock } from '../platform/clock.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
-import type { Logger } from '../platform/logger.ts'
 import type { Health } from '../platform/thread.ts'
-import type { KafkaAdmin, KafkaClient } from '../kafka/port.ts'
 import { KafkaUsageLog } from '../usage-log/kafka.ts'
 import { AggregatorLoop } from './aggregator-loop.ts'
-import type { LoopOptions } from './aggregator-loop.ts'
-import type { AggregatorMetrics } from './aggregator-metrics.ts'
 import { copyAggregator } from './backup.ts'
 import type { AggregatorCopy } from './backup.ts'
-import type { ClusterMetrics } from './cluster-metrics.ts'
-import type { ClusterTopics } from './cluster-topics.ts'
-import type { DeadLetterTopic } from './dead-letter-topic.ts'
+import { GiveUps } from './give-up.ts'
+import type { GivenUp, GivingUp } from './give-up.ts'
+import type { OwnershipParts, OwnershipStatus } from './ownership-parts.ts'
 import { Publishing } from './publishing.ts'
-import type { SharedMemory } from './shared-memory.ts'
 import { partitionOf } from './state.ts'
 import type { OwnedPartition } from './take-over.ts'
 import { nextTombstones, segmentsWithRows } from './tombstones.ts'
 import type { ClosedWithRows } from './tombstones.ts'
 import { UsageRetention } from './usage-retention.ts'
-import type { ArchivedFiles } from './usage-retention.ts'
-
-export interface OwnershipSettings extends LoopOptions {
-  readonly publishIntervalMs: number
-  /** How long archived records stay in the usage log. */
-  readonly keepHours: number
-}
-
-export interface OwnershipParts {
-  readonly partition: number
-  readonly kafka: Pick<KafkaClient, 'openPartitionReader'>
-  readonly admin: Pick<KafkaAdmin, 'topic' | 'deleteRecordsBefore'>
-  readonly topics: ClusterTopics
-  readonly ownerName: string
-  /** Read anew at each use: shares of memory change. */
-  readonly settings: OwnershipSettings
-  readonly deadLetters: DeadLetterTopic
-  readonly onArchived: (files: ArchivedFiles) => Promise<boolean>
-  readonly clock: Clock
-  readonly log: Logger
-  readonly metrics: AggregatorMetrics
-  readonly clusterMetrics: ClusterMetrics
-  /** With all partitions of the process. */
-  readonly shared: SharedMemory
-}
 
 /** So many batches in the usage log, and the partition is behind: then rows that change with every batch are published less often. */
 const behindBatches = 2
@@ -56,24 +25,6 @@ const behindPublishIntervalMs = 5_000
 const retentionIntervalMs = 10_000
 const checkIntervalMs = 10_000
 const hourMs = 3_600_000
-
-export interface OwnershipStatus {
-  readonly term: number
-  readonly revision: number
-  readonly publishedRevision: number
-  readonly segment: number
-  readonly appliedOffset: number
-  readonly archivedOffset: number
-  /** What the topic says of it; see safe-archive.ts. */
-  readonly safeOffset: number
-  /** Records of the usage log that wait; undefined before the first read. */
-  readonly lag: number | undefined
-  /** When the last record that was read came to the usage log, milliseconds; 0 before the first. */
-  readonly readToMs: number
-  readonly gaps: readonly { readonly streamId: string, readonly afterSeq: number, readonly reason: string }[]
-  /** Events counted and not archived yet. */
-  readonly waitingEvents: number
-}
 
 export class Ownership {
   /** Rejects with what ended it. */
@@ -85,6 +36,7 @@ export class Ownership {
   readonly #reader: SqlConnection
   readonly #publishing: Publishing
   readonly #retention: UsageRetention
+  readonly #giveUps: GiveUps
   readonly #ending = new AbortController()
   readonly #safeSegments = new Set<number>()
   /** Copies of what is archived up to here were asked for. */
@@ -117,6 +69,7 @@ export class Ownership {
       onPublished: (records) => { clusterMetrics.publishedRecords.inc(records) }
     })
     this.#loop = new AggregatorLoop({ aggregator, usageLog: this.#usageLog, options: settings, clock, log, metrics, onCommit: () => {}, shared: parts.shared })
+    this.#giveUps = new GiveUps(aggregator, this.#usageLog, partition)
     this.#retention = new UsageRetention({
       partition, topic: topics.usage, admin, folders: aggregator.parts.folders, reader: connection, onArchived, keepMs: settings.keepHours * hourMs, nowMs: clock.nowMs, log,
       write: async (sql, values) => { await this.#loop.exclusively(async () => { await aggregator.parts.writer.run(sql, values) }) }
@@ -172,6 +125,23 @@ export class Ownership {
     await this.#publish()
   }
 
+  /** What is missing of a stream is a void from now on; for what follows it, the usage log is read from its beginning. @throws TollgateError ARGUMENT_INVALID */
+  async giveUp ({ streamId, reason }: GivingUp): Promise<GivenUp> {
+    const gap = this.#giveUps.gapOf(streamId)
+    await this.#loop.operate(async () => {
+      // What is in doubt after a failure is settled by it.
+      await this.#loop.flush()
+      await this.#giveUps.count(gap, reason)
+      await this.#loop.flush()
+    })
+    // A new owner that knew of it from the counts alone, and not from the archive, would miss the records again.
+    await this.flush()
+    await this.#loop.operate(async () => { await this.#giveUps.readAgain([streamId]) })
+    await this.#publish()
+    const { afterSeq, toSeq } = gap
+    return { streamId, afterSeq, toSeq }
+  }
+
   /** Copies the database, with everything counted in the archive. */
   async copyTo (folder: string): Promise<AggregatorCopy> {
     return await copyAggregator({ aggregator: this.aggregator, operate: async (work) => await this.#loop.operate(work), flush: async () => { await this.#loop.flush() } }, folder)
@@ -224,7 +194,11 @@ export class Ownership {
       if (nowMs - lastCheckMs >= checkIntervalMs) {
         lastCheckMs = nowMs
         await this.#checkTopics()
-        await this.#loop.exclusively(async () => { if (this.#usageLog.lag === 0) this.aggregator.noteUnstaged(this.#parts.partition) })
+        await this.#loop.exclusively(async () => {
+          if (this.#usageLog.lag !== 0) return
+          this.aggregator.noteUnstaged(this.#parts.partition)
+          await this.#giveUps.reachedEnd(async () => { await this.#loop.flush() })
+        })
       }
     }
   }

@@ -10,7 +10,6 @@ import type { KafkaAdmin, KafkaClient, PartitionReader, TransactionalPublisher }
 import type { Logger } from '../platform/logger.ts'
 import { parseStreamProgress } from '../usage-log/usage-progress.ts'
 import type { Aggregator } from './aggregator.ts'
-import { writeRows } from './apply.ts'
 import { replaceDatabase } from './cluster-folders.ts'
 import type { ClusterTopics } from './cluster-topics.ts'
 import { aggregatorFolders } from './folders.ts'
@@ -18,10 +17,9 @@ import { HourlyLoader } from './hourly-load.ts'
 import { readAppliedSeqs, readFrom, readProgress, readState } from './hourly-scan.ts'
 import type { HourlyScan } from './hourly-scan.ts'
 import { isInOurPast, readMeta } from './lineage.ts'
-import { forgetOffsets } from './log-positions.ts'
-import type { LogPositions } from './log-positions.ts'
 import { openAggregator } from './open.ts'
 import type { AggregatorOptions, OpenedAggregator } from './open.ts'
+import { replacePositions } from './replace-positions.ts'
 import { partitionOf } from './state.ts'
 import { decideTakeOver } from './take-over-rule.ts'
 import type { TakeOverDecision, TakeOverFacts } from './take-over-rule.ts'
@@ -193,18 +191,7 @@ async function settlePositions ({ partition, admin, topics, log }: TakeOverParts
   if (!isAnew && positions.hourlyTopicId === hourlyTopicId) return
   if (isAnew) log.warn({ partition, was: positions, usageTopicId, endOffset }, 'the usage log was made anew or has lost its end: it is read from its beginning, and what is missing in it shows as a gap')
   const offsets = isAnew ? { appliedOffset: 0, archivedOffset: 0 } : { appliedOffset: positions.appliedOffset, archivedOffset: positions.archivedOffset }
-  await writePositions(aggregator, partition, { usageTopicId, hourlyTopicId, ...offsets })
-}
-
-async function writePositions (aggregator: Aggregator, partition: number, positions: LogPositions): Promise<void> {
-  const { state, parts: { writer } } = aggregator
-  const revision = state.revision + 1
-  await writer.transaction(async () => {
-    await writeRows(writer, 'log_positions', [{ sourcePartition: partition, ...positions, revision }])
-    if (positions.archivedOffset === 0) await forgetOffsets(writer, partition)
-    await writer.run('UPDATE meta SET revision = $1', [revision])
-  })
-  await aggregator.reset()
+  await replacePositions(aggregator, partition, { usageTopicId, hourlyTopicId, ...offsets })
 }
 
 interface Loading { readonly topicIds: TopicIds, readonly scanning: Scanning }
@@ -219,7 +206,7 @@ async function loadNew (parts: TakeOverParts, { topicIds, scanning }: Loading): 
     const loader = new HourlyLoader({ writer, partition, scratchFile: path.join(folder, 'aggregator', 'load.ndjson'), onMalformed: (key) => { onMalformed(key, 'the row can\'t be read') } })
     const progress = await scanning(async (scan) => await readState(scan, (record) => loader.add(record)))
     if (progress === undefined) {
-      await writePositions(aggregator, partition, { ...topicIds, appliedOffset: 0, archivedOffset: 0 })
+      await replacePositions(aggregator, partition, { ...topicIds, appliedOffset: 0, archivedOffset: 0 })
       return { opened, publishedRevision: -1, decision: 'begin' }
     }
     const { usageTopicId, appliedOffset, archivedOffset } = progress

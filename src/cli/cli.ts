@@ -20,7 +20,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'restore', summary: 'brings a backup back, into an empty state', load: async () => (await import('./restore.ts')).restoreCommand },
   { name: 'topics', summary: 'the Kafka topics of a cluster: create, check', load: async () => (await import('./topics.ts')).topicsCommand },
   { name: 'gateway', summary: 'the gateways of a cluster: list, retire', load: async () => (await import('./gateway.ts')).gatewayCommand },
-  { name: 'recover', summary: 'decides for an aggregator whose counts and topic contradict each other', load: async () => (await import('./recover.ts')).recoverCommand },
+  { name: 'recover', summary: 'decides for an aggregator what it can\'t know: which counts are right, which records never come', load: async () => (await import('./recover.ts')).recoverCommand },
   { name: 'version', summary: 'what this program is', load: async () => (await import('./version.ts')).versionCommand }
 ]
 

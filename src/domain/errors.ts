@@ -77,7 +77,7 @@ export const operatorErrors = {
   AGGREGATOR_DAMAGED: 'restore aggregator.duckdb, or the missing archive files, from a backup and start again; with a complete archive the counts are made again by themselves',
   AGGREGATOR_NEWER: 'a newer Tollgate wrote this database: run that version, or put the copy in its place that was kept beside it before the migration (docs/backup.md)',
   LEDGER_NEWER: 'a newer Tollgate wrote this ledger: run that version, or move the file away, it is made again from the hourly counts',
-  USAGE_LOG_GAP: 'nothing of the named stream is counted beyond the gap: bring the missing journal or archive files back from a backup; `tollgate verify` shows what is affected',
+  USAGE_LOG_GAP: 'nothing of the named stream is counted beyond the gap: start the gateway whose journal has the records, or bring the missing journal or archive files back from a backup; in a cluster `tollgate recover --give-up` ends the wait for what is gone for good; `tollgate verify` shows what is affected',
   ARCHIVE_INCOMPLETE: 'bring the named files back from a backup (`tollgate verify` lists them all); what is counted and billed stays as it is',
   ARCHIVE_PENDING: 'counted events are not in the archive yet: let the program run, or use `tollgate verify --wait SECONDS`',
   REBUILD_REFUSED: 'the named hours can\'t be made again, because their archive is incomplete: bring the missing files back from a backup first',

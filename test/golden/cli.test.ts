@@ -11,6 +11,7 @@ import { openControlServer } from '../../src/cli/control-server.ts'
 import type { GatewayView } from '../../src/billing/gateways.ts'
 import { billHandlers } from '../../src/cli/handlers/bill.ts'
 import { gatewayHandlers } from '../../src/cli/handlers/gateway.ts'
+import { recoverHandlers } from '../../src/cli/handlers/recover.ts'
 import type { VerifyView } from '../../src/cli/handlers/proof.ts'
 import { TollgateError } from '../../src/domain/errors.ts'
 import { hourOf } from '../../src/domain/window.ts'
@@ -121,14 +122,21 @@ test('gateways of a cluster, from a running billing server', async (t) => {
         }
       }),
       verify: async () => report,
-      recover: async (argument) => argument
+      ...recoverHandlers({
+        recover: async () => {},
+        giveUp: async ({ streamId }) => ({ streamId, afterSeq: 120, toSeq: 161 }),
+        status: async () => ({ ownerName: 'pi2', isMember: true, partitions: [] })
+      })
     }
   })
   t.after(() => server.close())
+  const stream = '11e72829-75f5-4143-9a38-27c7d05c32ce'
   const asked = [
     ['gateway', 'list'], ['gateway', 'list'], ['gateway', 'retire', 'pi2'], ['gateway', 'retire', 'pi2', '--reason', 'gone'], ['gateway', 'retire', 'pi2', '--reason', 'gone', '--lost', '--force'],
     ['gateway', 'retire', 'pi2', '--reason', 'gone', '--force', '--json'], ['verify'],
-    ['recover', '--partition', '2', '--keep', 'file'], ['recover', '--partition', '2', '--keep', 'topic'], ['recover', '--partition', '2', '--keep', 'both'], ['recover', '--partition', '2', '--keep', 'file', '--yes'], ['recover', '--partition', '2', '--keep', 'topic', '--yes', '--json']
+    ['recover', '--partition', '2', '--keep', 'file'], ['recover', '--partition', '2', '--keep', 'topic'], ['recover', '--partition', '2', '--keep', 'both'], ['recover', '--partition', '2', '--keep', 'file', '--yes'], ['recover', '--partition', '2', '--keep', 'topic', '--yes', '--json'],
+    ['recover', '--partition', '2'], ['recover', '--partition', '2', '--give-up', stream], ['recover', '--partition', '2', '--give-up', stream, '--reason', 'its disk is gone'],
+    ['recover', '--partition', '2', '--give-up', stream, '--reason', 'its disk is gone', '--yes'], ['recover', '--partition', '2', '--keep', 'file', '--reason', 'why']
   ]
   let text = ''
   for (const argv of asked) text += `${shown(argv, await cli.run(...argv))}\n`

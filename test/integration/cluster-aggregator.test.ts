@@ -76,6 +76,7 @@ test('two aggregators share the partitions; one that stops archives and leaves, 
   // A partition of the other one: nothing to do here.
   await a.handle.flush((await partitionsOf(b.handle))[0] ?? -1)
   await assert.rejects(a.handle.recover({ partition: mine, keep: 'file' }), { code: 'ARGUMENT_INVALID' })
+  await assert.rejects(a.handle.giveUp({ partition: mine, streamId: 'none', reason: 'gone' }), { code: 'ARGUMENT_INVALID', message: /no records of stream none are missing/ })
   const metrics = (await a.handle.metrics()).map(({ name, values }) => [name, values.reduce((sum, { value }) => sum + value, 0)] as const)
   assert.ok(new Map(metrics).get('tollgate_aggregator_partitions') === (await partitionsOf(a.handle)).length)
   await eventually('copies are asked for', () => asked.some(({ files }) => files.some((file) => file.endsWith('.parquet'))), { withinMs: 40_000 })

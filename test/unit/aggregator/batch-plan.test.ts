@@ -51,6 +51,11 @@ test('a gap stops its stream and no other', () => {
   assert.equal(plan.seqs.get(streamId)?.appliedSeq, 2)
 })
 
+test('what is missing ends before the nearest record behind it, in whatever order they came', () => {
+  const plan = planBatch([run(9, 1), run(4, 2), run(6, 3)], known(2, 2))
+  assert.deepEqual(plan.gaps.map(({ afterSeq, toSeq }) => [afterSeq, toSeq]), [[2, 4]])
+})
+
 test('what is counted and neither archived nor there any more stops the stream', () => {
   const plan = planBatch([run(4, 3)], known(5, 2))
   assert.deepEqual(pieces(plan), [])
