@@ -64,6 +64,9 @@ export class Aggregator {
   /** Streams that are held back, by partition and stream. */
   readonly #gaps = new Map<string, Gap>()
 
+  /** Streams of which records were passed over since they were last taken out of it. */
+  readonly passedOver = new Set<string>()
+
   constructor (parts: AggregatorParts, state: AggregatorState) {
     this.parts = parts
     this.#state = state
@@ -275,9 +278,10 @@ export class Aggregator {
 
   #noteGaps (partition: number, plan: BatchPlan): void {
     for (const [streamId] of plan.seqs) {
-      if (this.#gaps.delete(`${partition} ${streamId}`)) this.parts.log.info({ partition, streamId }, 'the missing records have come: the stream is counted again')
+      if (this.#gaps.delete(`${partition} ${streamId}`)) this.parts.log.info({ partition, streamId }, 'the stream is counted again: what was missing has come, or was given up')
     }
     for (const gap of plan.gaps) this.#noteGap(partition, gap)
+    for (const streamId of plan.passedOver) this.passedOver.add(streamId)
   }
 
   #noteGap (partition: number, gap: Gap): void {

@@ -49,6 +49,8 @@ export interface BatchPlan {
   readonly holes: readonly ArchiveHole[]
   readonly marks: readonly PlannedMark[]
   readonly gaps: readonly Gap[]
+  /** Streams of which records were passed over, whether what was missing came later or not. */
+  readonly passedOver: ReadonlySet<string>
   /** Streams that moved, and where they stand after this batch. */
   readonly seqs: ReadonlyMap<string, StreamSeqs>
 }
@@ -61,7 +63,7 @@ const untouched: StreamSeqs = { appliedSeq: 0, stagedSeq: 0 }
  */
 export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<string, StreamSeqs>, countedVoids: ReadonlyMap<string, CountedVoid> = new Map()): BatchPlan {
   const seqs = new Map<string, StreamSeqs>()
-  const plan = { pieces: [] as Piece[], voids: [] as PlannedVoid[], holes: [] as ArchiveHole[], marks: [] as PlannedMark[], gaps: new Map<string, Gap>() }
+  const plan = { pieces: [] as Piece[], voids: [] as PlannedVoid[], holes: [] as ArchiveHole[], marks: [] as PlannedMark[], gaps: new Map<string, Gap>(), passedOver: new Set<string>() }
   /** What was missing before has come, later in the same batch. */
   const move = (streamId: string, to: StreamSeqs): void => {
     seqs.set(streamId, to)
@@ -73,7 +75,7 @@ export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<st
     switch (item.kind) {
       case 'events': {
         const gap = unreadable(item, before) ?? gapOf(item, before)
-        if (gap !== undefined) { reportNearest(plan.gaps, gap); break }
+        if (gap !== undefined) { reportNearest(plan, gap); break }
         const cut = piecesOf(item, before)
         if (cut.length === 0) break
         plan.pieces.push(...cut)
@@ -87,7 +89,7 @@ export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<st
       }
       case 'mark':
         // A mark stands behind everything that it covers, so one that covers more than has come tells of a loss.
-        if (item.seq > before.appliedSeq) reportNearest(plan.gaps, missing(item.streamId, before, { toSeq: item.seq, reason: `a mark covers seq ${item.seq}`, gatewayId: item.gatewayId }))
+        if (item.seq > before.appliedSeq) reportNearest(plan, missing(item.streamId, before, { toSeq: item.seq, reason: `a mark covers seq ${item.seq}`, gatewayId: item.gatewayId }))
         else plan.marks.push({ mark: item, appliedBefore: (known.get(item.streamId) ?? untouched).appliedSeq })
         break
     }
@@ -95,8 +97,11 @@ export function planBatch (items: readonly UsageLogItem[], known: ReadonlyMap<st
   return { ...plan, gaps: [...plan.gaps.values()], seqs }
 }
 
+interface GapNotes { readonly gaps: Map<string, Gap>, readonly passedOver: Set<string> }
+
 /** Records of one stream may have come in any order: what is missing ends before the first of them. */
-function reportNearest (gaps: Map<string, Gap>, gap: Gap): void {
+function reportNearest ({ gaps, passedOver }: GapNotes, gap: Gap): void {
+  passedOver.add(gap.streamId)
   if (gap.toSeq < (gaps.get(gap.streamId)?.toSeq ?? Infinity)) gaps.set(gap.streamId, gap)
 }
 
@@ -143,10 +148,10 @@ function piecesOf (run: EventRun, { appliedSeq, stagedSeq }: StreamSeqs): Piece[
 
 export function voidKey ({ streamId, lastSeq }: { readonly streamId: string, readonly lastSeq: number }): string { return `${streamId} ${lastSeq}` }
 
-function takeVoid (item: VoidRun, before: StreamSeqs, countedAfterSeq: number | undefined, plan: { readonly voids: PlannedVoid[], readonly holes: ArchiveHole[], readonly gaps: Map<string, Gap> }): StreamSeqs | undefined {
+function takeVoid (item: VoidRun, before: StreamSeqs, countedAfterSeq: number | undefined, plan: { readonly voids: PlannedVoid[], readonly holes: ArchiveHole[] } & GapNotes): StreamSeqs | undefined {
   const counted = followChain(before.appliedSeq, item)
   if (counted.kind === 'gap') {
-    reportNearest(plan.gaps, missing(item.streamId, before, { toSeq: item.prevSeq, reason: `a void up to seq ${item.lastSeq} names ${item.prevSeq} as the one before it`, gatewayId: item.gatewayId, hour: item.hours[0]?.hour }))
+    reportNearest(plan, missing(item.streamId, before, { toSeq: item.prevSeq, reason: `a void up to seq ${item.lastSeq} names ${item.prevSeq} as the one before it`, gatewayId: item.gatewayId, hour: item.hours[0]?.hour }))
     return undefined
   }
   const staged = followChain(before.stagedSeq, item)

@@ -37,6 +37,7 @@ export class GiveUps {
   /** Counts the void. Part of a step. */
   async count (gap: Gap, reason: string): Promise<void> {
     const { streamId, afterSeq, toSeq, hour } = gap
+    this.#aggregator.parts.log.warn({ partition: this.#partition, streamId, afterSeq, toSeq, reason }, 'an operator gives up records that are missing: they are void, and what follows them counts')
     const gatewayId = gap.gatewayId ?? this.#stream(streamId)?.gatewayId ?? 'unknown'
     await this.#aggregator.take(this.#partition, [{
       kind: 'void', streamId, gatewayId, prevSeq: afterSeq, lastSeq: toSeq, reason: `given up: ${reason}`, hours: hour === undefined ? [] : [{ hour, count: 0 }], isHoursUncertain: true
@@ -47,18 +48,21 @@ export class GiveUps {
   async readAgain (streamIds: readonly string[]): Promise<void> {
     const { positions } = partitionOf(this.#aggregator.state, this.#partition)
     if (positions === undefined || streamIds.length === 0) return
-    for (const streamId of streamIds) this.#readAgain.set(streamId, this.#stream(streamId)?.appliedSeq ?? 0)
+    for (const streamId of streamIds) {
+      this.#readAgain.set(streamId, this.#stream(streamId)?.appliedSeq ?? 0)
+      this.#aggregator.passedOver.delete(streamId)
+    }
     await replacePositions(this.#aggregator, this.#partition, { ...positions, appliedOffset: 0, archivedOffset: 0 })
     await this.#usageLog.rewind(this.#partition)
   }
 
-  /** The end of the log is reached. A stream's records may stand there in any order: as long as some were new, there may be more. Part of a step. @param flush archives what is counted */
+  /** The end of the log is reached. A stream's records may stand there in any order: those that were passed over before others came are new now. Part of a step. @param flush archives what is counted */
   async reachedEnd (flush: () => Promise<void>): Promise<void> {
-    const moved = [...this.#readAgain].filter(([streamId, seq]) => (this.#stream(streamId)?.appliedSeq ?? 0) > seq).map(([streamId]) => streamId)
+    const hasMore = [...this.#readAgain].filter(([streamId, seq]) => this.#aggregator.passedOver.has(streamId) && (this.#stream(streamId)?.appliedSeq ?? 0) > seq).map(([streamId]) => streamId)
     this.#readAgain.clear()
     // What is counted and not archived would be in the way of what follows it.
-    if (moved.length > 0) await flush()
-    await this.readAgain(moved)
+    if (hasMore.length > 0) await flush()
+    await this.readAgain(hasMore)
   }
 
   #stream (streamId: string): StreamState | undefined { return partitionOf(this.#aggregator.state, this.#partition).streams.get(streamId) }
