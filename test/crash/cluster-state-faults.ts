@@ -49,7 +49,7 @@ export const stateFaults: readonly Fault[] = [
   },
   {
     name: 'a billing server\'s disk is lost',
-    timesMin: 2,
+    timesMin: 1,
     touches: 'billings',
     run: async ({ cluster, random }) => {
       const node = oneOf(random, cluster.billings)
@@ -152,7 +152,7 @@ export const stateFaults: readonly Fault[] = [
   },
   {
     name: 'a gateway\'s journal is restored from a copy',
-    timesMin: 2,
+    timesMin: 1,
     touches: 'alone',
     run: async ({ cluster, random }) => {
       const node = oneOf(random, cluster.gateways)

@@ -89,7 +89,7 @@ export const topicFaults: readonly Fault[] = [
   },
   {
     name: 'a gateway is new, is killed for good, and is retired',
-    timesMin: 2,
+    timesMin: 1,
     touches: 'alone',
     run: async ({ cluster, clone, random, callWhile }) => {
       rmSync(clone.folder, { recursive: true, force: true })
