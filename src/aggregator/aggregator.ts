@@ -18,7 +18,7 @@ import type { BadLine, Ingest, IngestedTable } from './ingest.ts'
 import { archivedOffsets, awaitCopies, positionsAfter, writeArchivedOffsets } from './log-positions.ts'
 import type { ArchivedOffset } from './log-positions.ts'
 import { closeSegment } from './segments.ts'
-import type { ArchivedFiles } from './usage-retention.ts'
+import type { ArchivedFiles } from './retention.ts'
 import { countRows, loadState, partitionOf } from './state.ts'
 import type { AggregatorState } from './state.ts'
 

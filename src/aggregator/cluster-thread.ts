@@ -16,7 +16,7 @@ import { clusterTopics } from './cluster-topics.ts'
 import type { GivingUp } from './give-up.ts'
 import type { OwnerSettings, PartitionStatus } from './owner.ts'
 import type { Keep } from './take-over.ts'
-import type { ArchivedFiles } from './usage-retention.ts'
+import type { ArchivedFiles } from './retention.ts'
 
 /** From the configuration. */
 export interface ClusterAggregatorSettings extends OwnerSettings {

@@ -9,7 +9,7 @@ import type { ClusterMetrics } from './cluster-metrics.ts'
 import type { ClusterTopics } from './cluster-topics.ts'
 import type { DeadLetterTopic } from './dead-letter-topic.ts'
 import type { SharedMemory } from './shared-memory.ts'
-import type { ArchivedFiles } from './usage-retention.ts'
+import type { ArchivedFiles } from './retention.ts'
 
 export interface OwnershipSettings extends LoopOptions {
   readonly publishIntervalMs: number

@@ -1,7 +1,6 @@
 // A partition while it is ours: the loop that counts and archives, and beside it the one that publishes. The first failure
 // to publish ends it all: nobody knows then what the topic has, so everything is closed, and whoever still wants the
 // partition takes it over again.
-import path from 'node:path'
 import { sleepMs } from '../platform/clock.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
 import type { Health } from '../platform/thread.ts'
@@ -16,14 +15,15 @@ import { Publishing } from './publishing.ts'
 import { partitionOf } from './state.ts'
 import type { OwnedPartition } from './take-over.ts'
 import { nextTombstones, segmentsWithRows } from './tombstones.ts'
-import type { ClosedWithRows } from './tombstones.ts'
-import { UsageRetention } from './usage-retention.ts'
+import { Retention } from './retention.ts'
 
 /** So many batches in the usage log, and the partition is behind: then rows that change with every batch are published less often. */
 const behindBatches = 2
 const behindPublishIntervalMs = 5_000
 const retentionIntervalMs = 10_000
 const checkIntervalMs = 10_000
+/** So long an operator's flush waits for copies: a peer may be silent for longer, and what waits for it is brought later. */
+const copiesWaitMs = 10_000
 const hourMs = 3_600_000
 
 export class Ownership {
@@ -35,20 +35,25 @@ export class Ownership {
   readonly #loop: AggregatorLoop
   readonly #reader: SqlConnection
   readonly #publishing: Publishing
-  readonly #retention: UsageRetention
+  readonly #retention: Retention
   readonly #giveUps: GiveUps
   readonly #ending = new AbortController()
-  readonly #safeSegments = new Set<number>()
+  /** Of retention. */
+  readonly #copying: SqlConnection
   /** Copies of what is archived up to here were asked for. */
   #offeredOffset = 0
+  /** Beside everything else: it may take as long as a peer is silent. */
+  #letGoTurn: Promise<void> = Promise.resolve()
+  #isLettingGo = false
   #running: Promise<void> = Promise.resolve()
   #publishTurn: Promise<unknown> = Promise.resolve()
   #fail: (error: unknown) => void = () => {}
 
-  private constructor (parts: OwnershipParts, owned: OwnedPartition, connection: SqlConnection) {
+  private constructor (parts: OwnershipParts, owned: OwnedPartition, [reader, copying]: readonly [SqlConnection, SqlConnection]) {
     this.#parts = parts
     this.#owned = owned
-    this.#reader = connection
+    this.#reader = reader
+    this.#copying = copying
     const { promise, reject } = Promise.withResolvers<never>()
     this.failed = promise
     // Whoever waits for it gets the error; nobody has to.
@@ -65,21 +70,21 @@ export class Ownership {
       log
     })
     this.#publishing = new Publishing({
-      aggregator, reader: connection, publisher, topics, partition, ownerName, publishedRevision, monotonicMs: clock.monotonicMs,
+      aggregator, reader, publisher, topics, partition, ownerName, publishedRevision, monotonicMs: clock.monotonicMs,
       onPublished: (records) => { clusterMetrics.publishedRecords.inc(records) }
     })
     this.#loop = new AggregatorLoop({ aggregator, usageLog: this.#usageLog, options: settings, clock, log, metrics, onCommit: () => {}, shared: parts.shared })
     this.#giveUps = new GiveUps(aggregator, this.#usageLog, partition)
-    this.#retention = new UsageRetention({
-      partition, topic: topics.usage, admin, folders: aggregator.parts.folders, reader: connection, onArchived, keepMs: settings.keepHours * hourMs, nowMs: clock.nowMs, log,
+    this.#retention = new Retention({
+      partition, topic: topics.usage, admin, folders: aggregator.parts.folders, ownerName, reader: copying, onArchived, keepMs: settings.keepHours * hourMs, nowMs: clock.nowMs, log, signal: this.#ending.signal,
       write: async (sql, values) => { await this.#loop.exclusively(async () => { await aggregator.parts.writer.run(sql, values) }) }
     })
   }
 
   /** Publishes first: the topic must say who goes on, and gateways what is counted, before anything else is. */
   static async begin (parts: OwnershipParts, owned: OwnedPartition): Promise<Ownership> {
-    const connection = await owned.opened.aggregator.parts.duckDb.connect()
-    const ownership = new Ownership(parts, owned, connection)
+    const { duckDb } = owned.opened.aggregator.parts
+    const ownership = new Ownership(parts, owned, [await duckDb.connect(), await duckDb.connect()])
     try {
       await ownership.#publish()
       await ownership.#loop.start(ownership.#fail)
@@ -118,10 +123,12 @@ export class Ownership {
   get aggregator (): OwnedPartition['opened']['aggregator'] { return this.#owned.opened.aggregator }
   get problems (): OwnedPartition['opened']['problems'] { return this.#owned.opened.problems }
 
-  /** Everything counted goes to the archive, and both are published; so is what has its copies by then. */
+  /** Everything counted goes to the archive, and both are published; so is what has its copies by then, which is waited for a moment. */
   async flush (): Promise<void> {
     await this.#archive()
-    await this.#letGo()
+    const waiting = new AbortController()
+    await Promise.race([this.#letGo(), sleepMs(copiesWaitMs, waiting.signal).catch(() => undefined)])
+    waiting.abort()
     await this.#publish()
   }
 
@@ -160,10 +167,12 @@ export class Ownership {
     // Copies may take as long as a peer is silent: a stop doesn't wait for them, and a new owner archives what has none again.
     if (isDrained) await this.#archive().catch((error: unknown) => { log.warn({ error, partition }, 'the last counts were not archived or published before the stop; whoever takes the partition over reads them again') })
     await this.#publishTurn.catch(() => undefined)
+    await this.#letGoTurn
     const { opened, publisher } = this.#owned
     await publisher.close()
     await this.#usageLog.close()
     this.#reader.close()
+    this.#copying.close()
     opened.close()
   }
 
@@ -187,9 +196,9 @@ export class Ownership {
       await this.#sendTombstones()
       const nowMs = clock.monotonicMs()
       // New files are brought to the peers at once.
-      if (this.#publishing.archivedOffset > this.#offeredOffset || nowMs - lastRetentionMs >= retentionIntervalMs) {
+      if (!this.#isLettingGo && (this.#publishing.archivedOffset > this.#offeredOffset || nowMs - lastRetentionMs >= retentionIntervalMs)) {
         lastRetentionMs = nowMs
-        await this.#letGo()
+        void this.#letGo()
       }
       if (nowMs - lastCheckMs >= checkIntervalMs) {
         lastCheckMs = nowMs
@@ -219,7 +228,7 @@ export class Ownership {
     const { publisher } = this.#owned
     const turn = this.#publishTurn.then(async () => {
       const [closed] = await segmentsWithRows(this.#reader, { partition, publishedRevision: this.#publishing.revision })
-      if (closed === undefined || !await this.#isSafe(closed)) return
+      if (closed === undefined || !this.#retention.isSafe(closed)) return
       const step = await nextTombstones(this.#reader, { topic: topics.hourly, partition, closed })
       if (step.records.records.length > 0) await publisher.publish([step.records])
       const { writer } = this.aggregator.parts
@@ -229,28 +238,21 @@ export class Ownership {
     await turn
   }
 
-  /** A file of our own must have its copies before the topic loses what it stands for. */
-  async #isSafe ({ segment, file, ownerName: closer }: ClosedWithRows): Promise<boolean> {
-    const { partition, onArchived, ownerName, log } = this.#parts
-    if (this.#safeSegments.has(segment) || (closer !== null && closer !== ownerName)) return true
-    const isSafe = await onArchived({ partition, files: [path.join(this.aggregator.parts.folders.segments, file)] }).catch((error: unknown) => { log.warn({ error, partition, file }, 'nobody can say whether a closed segment has its copies; its tombstones wait') })
-    if (isSafe !== true) return false
-    this.#safeSegments.add(segment)
-    return true
-  }
-
-  /** In turn with publishing, whose snapshot would hide what was archived meanwhile. What can't be deleted now is deleted later. */
+  /** What can't be copied or deleted now is asked for again later. */
   async #letGo (): Promise<void> {
     const { log, partition } = this.#parts
-    const turn = this.#publishTurn.then(async () => {
+    const turn = this.#letGoTurn.then(async () => {
+      this.#isLettingGo = true
       this.#offeredOffset = this.#publishing.archivedOffset
       try {
-        await this.#retention.tick(this.#publishing)
+        while (await this.#retention.tick(this.#publishing));
       } catch (error) {
         log.warn({ error, partition }, 'what is archived could not be deleted from the usage log; it is tried again')
+      } finally {
+        this.#isLettingGo = false
       }
     })
-    this.#publishTurn = turn
+    this.#letGoTurn = turn
     await turn
   }
 

@@ -15,7 +15,7 @@ import { openCopyRepair } from './copy-repair.ts'
 import type { FinishedFolder } from './copy-repair.ts'
 import type { FileKind } from './files-for-others.ts'
 import { aggregatorFolders } from './folders.ts'
-import type { ArchivedFiles } from './usage-retention.ts'
+import type { ArchivedFiles } from './retention.ts'
 
 export interface PeerAddress {
   /** Of its operator listener. */
@@ -31,6 +31,7 @@ export interface PeerCopiesOptions {
   readonly peers: readonly PeerAddress[]
   /** Machines that must have each file, this one included. */
   readonly copies: number
+  readonly monotonicMs: () => number
   readonly log: Logger
 }
 
@@ -47,19 +48,22 @@ export interface PeerCopies {
 /** The header that names the content's hash. */
 export const copyHashHeader = 'x-content-sha256'
 const silenceMsMax = 30_000
+/** A peer that failed is asked after the others for so long: a silent one costs each file half a minute. */
+const avoidedMs = 60_000
 
-interface Peer { readonly url: string, /** Of what it keeps there. */ readonly names: (path: string) => Promise<ReadonlySet<string>>, /** Whether it has a file of this hash. */ readonly has: (path: string, sha256: string) => Promise<boolean>, readonly put: (path: string, file: string, sha256: string) => Promise<void>, readonly close: () => void, problem: string | undefined }
+interface Peer { readonly url: string, /** Of what it keeps there. */ readonly names: (path: string) => Promise<ReadonlySet<string>>, /** Whether it has a file of this hash. */ readonly has: (path: string, sha256: string) => Promise<boolean>, readonly put: (path: string, file: string, sha256: string) => Promise<void>, readonly close: () => void, problem: string | undefined, avoidedUntilMs: number }
 
-export function openPeerCopies ({ ownerName, stateFolder, peers: addresses, copies, log }: PeerCopiesOptions): PeerCopies {
+export function openPeerCopies ({ ownerName, stateFolder, peers: addresses, copies, monotonicMs, log }: PeerCopiesOptions): PeerCopies {
   const peers = addresses.map(openPeer)
   let brought = 0
   let failures = 0
 
+  const isAvoided = ({ avoidedUntilMs }: Peer): number => Number(monotonicMs() < avoidedUntilMs)
   const bringFile = async (source: FinishedFolder, file: string): Promise<boolean> => {
     const sha256 = await sha256OfFile(file)
     const at = `${copiesOf(source)}/${namedAs(source.folder, file)}`
     let having = 1
-    for (const peer of peers) {
+    for (const peer of peers.toSorted((a, b) => isAvoided(a) - isAvoided(b))) {
       if (having >= copies) break
       try {
         if (!await peer.has(at, sha256)) {
@@ -68,12 +72,13 @@ export function openPeerCopies ({ ownerName, stateFolder, peers: addresses, copi
         }
         having++
         if (peer.problem !== undefined) log.info({ peer: peer.url }, 'copies reach this peer again')
-        peer.problem = undefined
+        Object.assign(peer, { problem: undefined, avoidedUntilMs: -Infinity })
       } catch (error) {
         failures++
         const { message } = error as Error
         if (peer.problem !== message) log.warn({ peer: peer.url, file, error }, 'a copy could not be brought to this peer; it is tried again, and what Kafka still has of it stays there until then')
         peer.problem = message
+        peer.avoidedUntilMs = monotonicMs() + avoidedMs
       }
     }
     return having >= copies
@@ -142,7 +147,7 @@ function openPeer ({ url, token, ca }: PeerAddress): Peer {
     if (!response.complete) throw new Error('the answer was cut')
     return found
   }
-  return { url: base, names, has, put, close: () => { agent.destroy() }, problem: undefined }
+  return { url: base, names, has, put, close: () => { agent.destroy() }, problem: undefined, avoidedUntilMs: -Infinity }
 }
 
 /** When its body, which says nothing, is over. */

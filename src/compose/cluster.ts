@@ -5,7 +5,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { startClusterAggregator } from '../aggregator/cluster-start.ts'
 import { openFilesForOthers } from '../aggregator/files-for-others.ts'
 import { openPeerCopies } from '../aggregator/peer-copies.ts'
-import type { ArchivedFiles } from '../aggregator/usage-retention.ts'
+import type { ArchivedFiles } from '../aggregator/retention.ts'
 import { startClusterBilling } from '../billing/cluster-start.ts'
 import type { ControlHandlers } from '../cli/control-server.ts'
 import { billHandlers } from '../cli/handlers/bill.ts'
@@ -23,7 +23,7 @@ import type { LimiterSpec, RegistrySpec } from '../gateway/options.ts'
 import { startJournal } from '../journal/start.ts'
 import { startGatewayCount } from '../limiter/gateway-count.ts'
 import { createLimiterMemory } from '../limiter/shared-memory.ts'
-import { after, clockFrom, every } from '../platform/clock.ts'
+import { after, clockFrom, every, systemClock } from '../platform/clock.ts'
 import { metricJson } from '../platform/metrics.ts'
 import { redisOptionsOf } from '../platform/redis.ts'
 import { stateFiles } from '../platform/state-files.ts'
@@ -94,7 +94,7 @@ async function addAggregator ({ config, inForce, environment, onDeath, parts, so
 function startPeerCopies (config: Config, { parts, sources, log }: Pick<Assembly, 'parts' | 'sources' | 'log'>): MessagePort | undefined {
   const { copies } = config.archive
   if (copies < 2) return undefined
-  const peers = openPeerCopies({ ownerName: config.aggregator.name, stateFolder: config.state, peers: peerAddressesOf(config.archive.peers), copies, log })
+  const peers = openPeerCopies({ ownerName: config.aggregator.name, stateFolder: config.state, peers: peerAddressesOf(config.archive.peers), copies, monotonicMs: systemClock.monotonicMs, log })
   const { port1, port2 } = new MessageChannel()
   openRpc(port1, { archived: (files: ArchivedFiles) => peers.bring(files) })
   const repair = (): void => { peers.repair().catch((error: unknown) => { log.warn({ error }, 'what copies peers have lost could not be found out; it is tried again') }) }

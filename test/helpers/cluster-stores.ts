@@ -5,6 +5,7 @@ import path from 'node:path'
 import type { TestContext } from 'node:test'
 import { partitionFolder } from '../../src/aggregator/cluster-folders.ts'
 import { openFilesForOthers } from '../../src/aggregator/files-for-others.ts'
+import { GiveUps } from '../../src/aggregator/give-up.ts'
 import type { OpenedAggregator } from '../../src/aggregator/open.ts'
 import { Publishing } from '../../src/aggregator/publishing.ts'
 import type { AggregatorAddress } from '../../src/billing/aggregator-files.ts'
@@ -13,7 +14,7 @@ import type { UsageEvent } from '../../src/domain/usage-event.ts'
 import { hourOf } from '../../src/domain/window.ts'
 import { hourlyTopics, ownerTransactionalId } from '../../src/hourly-log/kafka-topics.ts'
 import { openOperatorListener } from '../../src/platform/operator-http.ts'
-import type { HourMark, Mark } from '../../src/usage-log/port.ts'
+import type { HourMark, Mark, RunOrigin } from '../../src/usage-log/port.ts'
 import { usageTopics } from '../../src/usage-log/kafka-topics.ts'
 import type { RunningKafka } from '../services/kafka.ts'
 import { openTestAggregator, silent } from './aggregator-rig.ts'
@@ -45,7 +46,23 @@ export class ClusterStream {
     this.seq += events.length
     for (const event of events) this.account(hourOf(event.requestTimeMs), { answered: 1, journaled: 1 })
     this.#lastSeqs.set(partition, this.seq)
-    this.#logs[partition]?.push({ kind: 'events', streamId: this.streamId, prevSeq, firstSeq, lastSeq: this.seq, count: events.length, ndjson: Buffer.from(lines.map((line) => `${line}\n`).join('')) })
+    this.#logs[partition]?.push({ kind: 'events', streamId: this.streamId, prevSeq, firstSeq, lastSeq: this.seq, count: events.length, ndjson: Buffer.from(lines.map((line) => `${line}\n`).join('')), origin: this.#originOf(events, firstSeq) })
+  }
+
+  /** As Kafka knows records by their headers. */
+  #originOf (events: readonly UsageEvent[], firstSeq: number): RunOrigin {
+    const loggedAtMs = Math.max(...events.map(({ requestTimeMs }) => requestTimeMs))
+    return {
+      loggedAtMs,
+      recordOf: (seq) => ({ offset: seq, loggedAtMs, requestTimeMs: events[seq - firstSeq]?.requestTimeMs, gatewayId: this.gatewayId, problem: undefined, key: undefined, value: undefined, headers: new Map() })
+    }
+  }
+
+  /** Journaled, and in no usage log. */
+  miss (partition: number, events: readonly UsageEvent[]): void {
+    this.seq += events.length
+    this.#lastSeqs.set(partition, this.seq)
+    for (const event of events) this.account(hourOf(event.requestTimeMs), { answered: 1, journaled: 1 })
   }
 
   /** Events that can't be read any more. */
@@ -115,6 +132,23 @@ export class ClusterStores {
     const owned = this.#owned.get(`${owner} ${partition}`)
     await owned?.opened.aggregator.flush()
     await owned?.publish()
+  }
+
+  /** What is counted and not archived is nowhere else any more. */
+  async loseUnarchived (owner: string, partition: number): Promise<void> {
+    const aggregator = this.#owned.get(`${owner} ${partition}`)?.opened.aggregator
+    await aggregator?.reset()
+    aggregator?.noteUnstaged(partition)
+  }
+
+  /** As `tollgate recover --give-up` does. What follows is counted afterwards. */
+  async giveUp (owner: string, partition: number, { streamId }: ClusterStream): Promise<void> {
+    const { aggregator } = (this.#owned.get(`${owner} ${partition}`) as Owned).opened
+    const giveUps = new GiveUps(aggregator, this.logs[partition] as MemoryUsageLog, partition)
+    await giveUps.count(giveUps.gapOf(streamId), 'its disk is gone')
+    await aggregator.flush()
+    await giveUps.readAgain([streamId])
+    await this.count(owner, partition)
   }
 
   /** The operator listener of an aggregator. */

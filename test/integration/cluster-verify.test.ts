@@ -229,6 +229,33 @@ test('dead letters and voids exit 1 until they are acknowledged, and again when 
   await assert.rejects(billing.verify.acknowledge({ gatewayId: 'gateway-1', hour: testHour, reason: ' ' }), { code: 'ARGUMENT_INVALID' })
 })
 
+test('what an operator has given up is named until it is acknowledged, counted before or not', async (t) => {
+  const stores = await makeStores(t)
+  const [sound, counted, uncounted] = ['gateway-1', 'gateway-2', 'gateway-3'].map((gatewayId) => stores.stream(gatewayId)) as [ClusterStream, ClusterStream, ClusterStream]
+  sound.append(1, [usageEvent({ apiKeyId: 12 })])
+  counted.append(0, [usageEvent(), usageEvent()])
+  await countAll(stores)
+  await stores.loseUnarchived('one', 0)
+  const later = { requestTimeMs: testTimeMs + hourMs }
+  uncounted.miss(0, [usageEvent(later)])
+  uncounted.append(0, [usageEvent(later), usageEvent(later)])
+  await stores.count('one', 0)
+  for (const stream of [counted, uncounted]) await stores.giveUp('one', 0, stream)
+  await stores.billing.say([sound, counted, uncounted].flatMap((stream) => stream.said(testTimeMs + 3 * hourMs, 'closed')))
+  const billing = await openBilling(stores)
+  const report = await verify(billing)
+  assert.deepEqual(report.rows.map(({ gatewayId, hour, status, answered, archived, billable }) => [gatewayId, hour - testHour, status, answered, archived, billable]), [
+    ['gateway-1', 0, 'difference', 1, 1, 1], ['gateway-2', 0, 'difference', 2, 0, 2], ['gateway-3', 1, 'void', 3, 2, 2]
+  ], allProblems(report))
+  assert.match(report.rows[0]?.problems.join() ?? '', /^hourly rows and the archive: count 3 and 1,/, 'of the hour, not of the gateway')
+  assert.match(report.rows[1]?.problems.join() ?? '', /archived, billable and not billable: 0 and 2/)
+  assert.match(report.rows[2]?.problems.join() ?? '', /^a void took an unknown number of events: 1 by the gateway's account$/)
+  assert.equal(report.exitCode, 1)
+  for (const { gatewayId, hour } of report.rows) await billing.verify.acknowledge({ gatewayId, hour, reason: 'its disk is gone' })
+  const acknowledged = await verify(billing)
+  assert.equal(acknowledged.exitCode, 0, allProblems(acknowledged))
+})
+
 test('waiting: until a newer mark is counted, and no longer than asked', async (t) => {
   const stores = await makeStores(t)
   const stream = stores.stream()

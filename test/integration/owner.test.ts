@@ -481,10 +481,10 @@ test('a segment that is full is closed: a file, then tombstones, also after a ta
   assert.equal(published, 25)
   await rig.append(stream.records(events(2, { apiKeyId: 100 })))
   await settled(rig, first)
+  await eventually('it is asked whether the segment has its copies', () => copies > 1, { withinMs: 40_000 })
   const open = await rig.hourly(first)
   const closed = open.statements.get('closed|0|0') as { readonly file: string, readonly rows: number, readonly ownerName: string }
   assert.deepEqual([closed.rows, closed.ownerName, progressOf(open)['segment'], open.tombstones], [25, 'a', 1, 0])
-  assert.ok(copies > 1)
   assert.ok(existsSync(path.join(segments, closed.file)))
   assert.equal(open.rows.get(`0|1|5|1|100|${testHour}`)?.['count'], 2)
   await first.close()
@@ -495,6 +495,28 @@ test('a segment that is full is closed: a file, then tombstones, also after a ta
   await settled(rig, second)
   const view = await rig.hourly(second)
   assert.deepEqual([view.count, view.rows.size, progressOf(view)['segment']], [3, 1, 1])
+})
+
+test('a peer that never answers holds up neither counts, nor what an operator asks for, nor a stop', async (t) => {
+  const rig = await openRig(t)
+  const stream = new ClusterStream()
+  const asked: string[] = []
+  const { promise: never } = Promise.withResolvers<boolean>()
+  const owner = rig.machine('a').own({ flushIntervalMs: 50 }, { onArchived: async ({ files }) => { asked.push(...files); return await never } })
+  await owned(owner)
+  await rig.append(stream.records(events(4)))
+  await eventually('copies are asked for', () => asked.length > 0)
+  await rig.append(stream.records(events(3)))
+  await settled(rig, owner)
+  assert.equal((await rig.hourly(owner)).count, 7)
+  await owner.flush()
+  await owner.close({ isDrained: true })
+  const next = rig.machine('b').own()
+  await owned(next)
+  await settled(rig, next)
+  await next.flush()
+  const view = await rig.hourly(next)
+  assert.deepEqual([view.count, progressOf(view)['archivedOffset']], [7, 7])
 })
 
 test('what is archived, copied and old enough is deleted from the usage log', async (t) => {

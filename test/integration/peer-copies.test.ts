@@ -8,6 +8,7 @@ import { openFilesForOthers } from '../../src/aggregator/files-for-others.ts'
 import { writeFlushRecord } from '../../src/aggregator/flush-record.ts'
 import { openPeerCopies } from '../../src/aggregator/peer-copies.ts'
 import { fileRoutes } from '../../src/compose/file-routes.ts'
+import { systemClock } from '../../src/platform/clock.ts'
 import { openOperatorListener } from '../../src/platform/operator-http.ts'
 import { silent, temporaryFolder } from '../helpers/aggregator-rig.ts'
 import { freePorts } from '../helpers/free-ports.ts'
@@ -31,7 +32,7 @@ test('a file goes to a peer once, and again when its copy is damaged or gone', a
   const file = path.join(stateFolder, 'partition-3', 'archive', name)
   mkdirSync(path.dirname(file), { recursive: true })
   writeFileSync(file, 'events')
-  const peers = openPeerCopies({ ownerName: 'one', stateFolder, peers: [{ url: peer.url, token }], copies: 2, log: silent })
+  const peers = openPeerCopies({ ownerName: 'one', stateFolder, peers: [{ url: peer.url, token }], copies: 2, monotonicMs: systemClock.monotonicMs, log: silent })
   t.after(() => { peers.close() })
   const copy = path.join(peer.folder, 'copies', 'one', 'partition-3', 'archive', name)
   const bring = async (): Promise<unknown> => [await peers.bring({ partition: 3, files: [file] }), readFileSync(copy, 'utf8'), peers.counts()]
@@ -51,7 +52,7 @@ test('a peer that is away or refuses is a failure, and another peer will do', as
   mkdirSync(path.dirname(file), { recursive: true })
   writeFileSync(file, 'events')
   const bringTo = async (...addresses: readonly { readonly url: string, readonly token: string }[]): Promise<unknown> => {
-    const peers = openPeerCopies({ ownerName: 'one', stateFolder, peers: addresses, copies: 2, log: silent })
+    const peers = openPeerCopies({ ownerName: 'one', stateFolder, peers: addresses, copies: 2, monotonicMs: systemClock.monotonicMs, log: silent })
     try {
       return [await peers.bring({ partition: 0, files: [file] }), peers.counts()]
     } finally {
@@ -61,6 +62,28 @@ test('a peer that is away or refuses is a failure, and another peer will do', as
   assert.deepEqual(await bringTo({ url: away.url, token }), [false, { brought: 0, failures: 1 }])
   assert.deepEqual(await bringTo({ url: other.url, token: 'x'.repeat(32) }), [false, { brought: 0, failures: 1 }])
   assert.deepEqual(await bringTo({ url: away.url, token }, { url: other.url, token }), [true, { brought: 1, failures: 1 }])
+})
+
+test('a peer that failed is asked after the others for a minute', async (t) => {
+  const [first, second] = [await servePeer(t), await servePeer(t)]
+  first.close()
+  let nowMs = 0
+  const stateFolder = temporaryFolder(t, 'owner')
+  const folder = path.join(stateFolder, 'partition-0', 'archive', path.dirname(name))
+  mkdirSync(folder, { recursive: true })
+  const peers = openPeerCopies({ ownerName: 'one', stateFolder, peers: [{ url: first.url, token }, { url: second.url, token }], copies: 2, monotonicMs: () => nowMs, log: silent })
+  t.after(() => { peers.close() })
+  const bringAt = async (atMs: number): Promise<unknown> => {
+    nowMs = atMs
+    const file = path.join(folder, `${atMs}.parquet`)
+    writeFileSync(file, 'events')
+    return [await peers.bring({ partition: 0, files: [file] }), peers.counts()]
+  }
+  assert.deepEqual(await bringAt(0), [true, { brought: 1, failures: 1 }])
+  assert.deepEqual(await bringAt(59_999), [true, { brought: 2, failures: 1 }])
+  assert.deepEqual(await bringAt(60_000), [true, { brought: 3, failures: 2 }])
+  second.close()
+  assert.deepEqual(await bringAt(60_001), [false, { brought: 3, failures: 4 }], 'nobody else is left')
 })
 
 /** A flush of one file, and a closed segment, as the partition's owner leaves them. */
@@ -82,7 +105,7 @@ test('what a peer held on a disk that was replaced is brought to it again, and t
   const [peer, second] = [await servePeer(t), await servePeer(t)]
   const stateFolder = temporaryFolder(t, 'owner')
   const names = [...finishedFiles(stateFolder, '20251124T160000000Z-abcdef01'), ...finishedFiles(stateFolder, '20251124T170000000Z-abcdef02')].sort()
-  const peers = openPeerCopies({ ownerName: 'one', stateFolder, peers: [{ url: peer.url, token }, { url: second.url, token }], copies: 2, log: silent })
+  const peers = openPeerCopies({ ownerName: 'one', stateFolder, peers: [{ url: peer.url, token }, { url: second.url, token }], copies: 2, monotonicMs: systemClock.monotonicMs, log: silent })
   t.after(() => { peers.close() })
   const held = (folder: string): string[] => openFilesForOthers({ ownerName: 'peer', stateFolder: folder, flush: async () => {} }).listCopies().map(({ kind, name }) => `${kind}/${name}`).sort()
   const repair = async (): Promise<unknown> => [await peers.repair(), peers.counts().brought, held(peer.folder), held(second.folder)]
@@ -99,7 +122,7 @@ test('what a peer held on a disk that was replaced is brought to it again, and t
 test('files of an aggregator whose own disk was replaced are brought to it as copies by the peer that kept them', async (t) => {
   const [owner, keeper] = [await servePeer(t, 'one'), await servePeer(t, 'two')]
   const names = finishedFiles(path.join(keeper.folder, 'copies', 'one'), '20251124T160000000Z-abcdef01')
-  const peers = openPeerCopies({ ownerName: 'two', stateFolder: keeper.folder, peers: [{ url: owner.url, token }], copies: 2, log: silent })
+  const peers = openPeerCopies({ ownerName: 'two', stateFolder: keeper.folder, peers: [{ url: owner.url, token }], copies: 2, monotonicMs: systemClock.monotonicMs, log: silent })
   t.after(() => { peers.close() })
   const files = openFilesForOthers({ ownerName: 'one', stateFolder: owner.folder, flush: async () => {} })
   assert.deepEqual([await peers.repair(), await peers.repair(), files.listCopies().map(({ owner: of, kind, name }) => `${of} ${kind}/${name}`).sort()], [2, 0, names.map((each) => `one ${each}`).sort()])

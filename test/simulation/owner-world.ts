@@ -16,7 +16,7 @@ import { takeOver } from '../../src/aggregator/take-over.ts'
 import type { OwnedPartition } from '../../src/aggregator/take-over.ts'
 import type { decideTakeOver } from '../../src/aggregator/take-over-rule.ts'
 import { nextTombstones, segmentsWithRows } from '../../src/aggregator/tombstones.ts'
-import { UsageRetention } from '../../src/aggregator/usage-retention.ts'
+import { Retention } from '../../src/aggregator/retention.ts'
 import { TollgateError } from '../../src/domain/errors.ts'
 import { hourStartMs } from '../../src/domain/window.ts'
 import type { PartitionRecords, RecordIn, RecordOut } from '../../src/kafka/port.ts'
@@ -85,7 +85,7 @@ class Gateway {
   resend (): void { this.#sent = Math.min(this.#sent, this.#applied) }
 }
 
-interface Ownership { readonly owned: OwnedPartition, readonly usageLog: KafkaUsageLog, readonly publishing: Publishing, readonly reader: SqlConnection, readonly retention: UsageRetention }
+interface Ownership { readonly owned: OwnedPartition, readonly usageLog: KafkaUsageLog, readonly publishing: Publishing, readonly reader: SqlConnection, readonly retention: Retention }
 
 class Machine {
   readonly name: string
@@ -156,8 +156,8 @@ export class OwnerWorld {
         archivedOffset: () => partitionOf(aggregator.state, 0).positions?.archivedOffset ?? 0, setAside: async () => {}, onGone: () => { throw new Error('the topic is gone') }, log: silent
       })
       const publishing = new Publishing({ aggregator, reader, publisher: owned.publisher, topics, partition: 0, ownerName: machine.name, publishedRevision: owned.publishedRevision, monotonicMs: () => this.#nowMs })
-      const retention = new UsageRetention({
-        partition: 0, topic: topics.usage, admin: kafka.openAdmin(), folders: aggregator.parts.folders, reader, keepMs: keptMs, nowMs: () => this.#nowMs, log: silent,
+      const retention = new Retention({
+        partition: 0, topic: topics.usage, admin: kafka.openAdmin(), folders: aggregator.parts.folders, ownerName: machine.name, reader, keepMs: keptMs, nowMs: () => this.#nowMs, log: silent, signal: new AbortController().signal,
         write: async (sql, values) => { await aggregator.parts.writer.run(sql, values) },
         onArchived: async ({ files }) => this.#bringSome(machine, files)
       })
@@ -208,8 +208,7 @@ export class OwnerWorld {
     const { ownership } = machine
     if (ownership === undefined) return
     this.#nowMs += keptMs
-    const { archivedOffset, safeOffset } = ownership.publishing
-    await ownership.retention.tick({ archivedOffset, safeOffset })
+    await ownership.retention.tick(ownership.publishing)
     const [waiting] = await ownership.reader.rows<{ flushes: bigint }>('SELECT count(*) AS flushes FROM archived_offsets WHERE NOT isSafe')
     machine.isBehind = waiting?.flushes !== 0n
     this.trace.push(`${machine.name} brings copies; ${String(waiting?.flushes)} flushes wait`)
