@@ -8,7 +8,7 @@ import { answerBody } from '../contestants/answer.ts'
 import { startUpstream } from '../contestants/line-up.ts'
 import { countShares } from '../harness/cpu-shares.ts'
 import type { Share } from '../harness/cpu-shares.ts'
-import { rssPeakOf } from '../harness/cost.ts'
+import { rssOf, rssPeakOf } from '../harness/cost.ts'
 import type { BenchContext } from '../harness/scenario.ts'
 import { thousands } from '../harness/table.ts'
 import { runOpenModel } from '../load/open-model.ts'
@@ -23,6 +23,8 @@ export const markerEveryMs = 100
 export const lookEveryMs = 50
 const partitions = 6
 const settleMsMax = 60_000
+/** For what a start leaves behind to be given back. */
+const idleMs = 5_000
 
 interface Markers { sent: number, isLoading: boolean }
 
@@ -57,7 +59,14 @@ export interface SteadyLoad {
   /** From an answer to the bill, ascending. */
   readonly freshnessMs: readonly number[]
   readonly shares: readonly Share[]
-  readonly rssPeakBytes: { readonly gateway: number, readonly aggregator: number, readonly billing: number }
+  readonly memory: readonly RoleMemory[]
+}
+
+export interface RoleMemory {
+  readonly role: string
+  /** Before the first request. */
+  readonly idleBytes: number
+  readonly peakBytes: number
 }
 
 /** @throws when an answer was wrong, a bill differs from the answers, or `tollgate verify` disagrees */
@@ -70,6 +79,8 @@ export async function runSteadyLoad (context: BenchContext, { name, ratePerS, se
   const serving = await startNode(context, gateway)
   const pids = { gateway: serving.pid, aggregator: counting?.pid ?? NaN, billing: asked?.pid ?? NaN }
   const [caller, marker] = [await createCaller(gateway, 'load'), await createCaller(gateway, 'marker')]
+  await sleep(idleMs)
+  const idle = Object.entries(pids).map(([role, pid]) => ({ role, pid, idleBytes: rssOf(pid) }))
   const load = (requests: number): Promise<OpenModelOutcome> => runOpenModel({ port: gateway.port, path: clusterPath, headers: { 'x-api-key': caller.token }, connections, ratePerS, requests })
   context.say(`${thousands(ratePerS)} requests/s for ${seconds} s`)
   const warmUp = await load(ratePerS)
@@ -81,10 +92,10 @@ export async function runSteadyLoad (context: BenchContext, { name, ratePerS, se
   const [outcome] = await Promise.all([loading, sendMarkers(cluster, marker, freshness, markers), watchBill(cluster, marker, freshness, markers)])
   const requests = warmUp.requests + outcome.requests + markers.sent
   await eventually(`${requests} requests are on the bills`, async () => await billedBy(billing) >= requests, { withinMs: settleMsMax, everyMs: 500 })
-  const rssPeakBytes = { gateway: rssPeakOf(pids.gateway), aggregator: rssPeakOf(pids.aggregator), billing: rssPeakOf(pids.billing) }
+  const memory = idle.map(({ pid, ...known }) => ({ ...known, peakBytes: rssPeakOf(pid) }))
   context.say('tollgate verify')
   await verifyCluster(cluster)
   const billed = await billedBy(billing)
   if (billed !== requests) throw new Error(`${requests} requests were answered, ${billed} are on the bills`)
-  return { outcome, requests, markersSent: markers.sent, freshnessMs: freshness.latenciesMs.toSorted((a, b) => a - b), shares: await sharesOfLoad, rssPeakBytes }
+  return { outcome, requests, markersSent: markers.sent, freshnessMs: freshness.latenciesMs.toSorted((a, b) => a - b), shares: await sharesOfLoad, memory }
 }

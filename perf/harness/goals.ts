@@ -17,6 +17,7 @@ const scale = 'CPU of Tollgate\'s process'
 const scaleRow = (text: string, row: string): Goal => ({ text, bound: { most: 1.1 }, places: [{ scenario: 'scale', title: scale, row: [row], column: 'x one' }] })
 const both = (size: string): Place[] => ['down', 'up'].map((direction) => ({ scenario: 'bodies', title: 'Bodies', row: [`${size} ${direction}`], column: 'x nginx' }))
 const grown = (column: string): Place[] => ['1,000,000', '10,000,000'].map((events) => ({ scenario: 'growth', title: 'As stored events grow', row: [events], column }))
+const roleMemory = (role: string, most: number): Goal => ({ text: `The ${role} by itself, most MB`, bound: { most }, places: [{ scenario: 'cluster-rate', title: 'Memory of each role', row: [role], column: 'most' }] })
 
 export const goals: readonly Goal[] = [
   { text: 'Metered gateway, 64 connections: CPU a request against nginx', bound: { most: 2 }, places: [{ scenario: 'gateway', title: 'Saturation', row: metered, column: 'x nginx' }] },
@@ -43,6 +44,7 @@ export const goals: readonly Goal[] = [
   { text: 'From an answer to the bill through Kafka, p99 s', bound: { most: 5 }, places: [{ scenario: 'freshness', title: '', row: [], column: 'p99' }] },
   { text: 'A member\'s month by day and key, p99 ms', bound: { most: 10 }, places: [{ scenario: 'billing', title: '', row: ['usage by day and usage by key'], column: 'p99' }] },
   { text: 'Cost a request, 10,000,000 stored events against 100,000', bound: { most: 1.1 }, places: grown('x the least') },
+  roleMemory('gateway', 250), roleMemory('aggregator', 512), roleMemory('billing', 200),
   { text: 'All roles in one process, most MB', bound: { most: 600 }, places: [{ scenario: 'memory', title: '', row: [], column: 'most' }] }
 ]
 
