@@ -13,8 +13,6 @@ interface Group {
   /** Files at a time: one where a test needs the machine to itself. */
   readonly concurrency: number
   readonly fileTimeoutMs: number
-  /** Runs only when it is named. */
-  readonly isNamedOnly?: true
 }
 
 const minute = 60_000
@@ -46,7 +44,7 @@ const groups: readonly Group[] = [
   { name: 'e2e', pattern: 'test/e2e/**/*.test.ts', testsMin: 1, concurrency: 1, fileTimeoutMs: 5 * minute },
   { name: 'file', pattern: 'test/file/**/*.test.ts', testsMin: 18, concurrency: 1, fileTimeoutMs: 15 * minute },
   // Behind `file`, whose builds it uses.
-  { name: 'perf', pattern: 'test/perf/**/*.test.ts', testsMin: 12, concurrency: 1, fileTimeoutMs: 25 * minute, isNamedOnly: true },
+  { name: 'perf', pattern: 'test/perf/**/*.test.ts', testsMin: 12, concurrency: 1, fileTimeoutMs: 25 * minute },
   { name: 'hosts', pattern: 'test/hosts/{lint,templates}.test.ts', testsMin: 8, concurrency: 1, fileTimeoutMs: 10 * minute },
   { name: 'deploy', pattern: 'test/hosts/cluster.test.ts', testsMin: 7, concurrency: 1, fileTimeoutMs: 30 * minute }
 ]
@@ -114,7 +112,7 @@ if (unknown.length > 0) {
 }
 const total: Outcome = { passed: 0, failed: 0, skipped: 0 }
 for (const group of all) {
-  if (wanted.length > 0 ? !wanted.includes(group.name) : group.isNamedOnly === true) continue
+  if (wanted.length > 0 && !wanted.includes(group.name)) continue
   const outcome = await runGroup(group)
   total.passed += outcome.passed
   total.failed += outcome.failed
