@@ -4,6 +4,7 @@ import { TollgateError } from '../domain/errors.ts'
 import type { KafkaAdmin, KafkaClient } from '../kafka/port.ts'
 import { sleepMs } from '../platform/clock.ts'
 import type { Health } from '../platform/thread.ts'
+import { unlessAborted } from '../platform/unless-aborted.ts'
 import { partitionFolder } from './cluster-folders.ts'
 import { DeadLetterTopic } from './dead-letter-topic.ts'
 import type { GivenUp, GivingUp } from './give-up.ts'
@@ -166,7 +167,7 @@ export class PartitionOwner {
         randomId,
         onSnapshot: async (files) => {
           try {
-            return await onArchived(files)
+            return await unlessAborted(this.#closing.signal, onArchived(files)) === true
           } catch (error) {
             log.warn({ error, partition }, 'nobody can say whether a segment\'s file has its copies')
             return false

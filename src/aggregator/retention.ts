@@ -6,6 +6,7 @@ import path from 'node:path'
 import type { KafkaAdmin } from '../kafka/port.ts'
 import type { Logger } from '../platform/logger.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
+import { unlessAborted } from '../platform/unless-aborted.ts'
 import { filesOfFlush } from './flush-record.ts'
 import type { AggregatorFolders } from './folders.ts'
 import { segmentsWithRows } from './tombstones.ts'
@@ -89,15 +90,7 @@ export class Retention {
 
   async #isCopied (files: readonly string[]): Promise<boolean> {
     const { partition, onArchived, signal } = this.#parts
-    const { promise: ended, resolve: end } = Promise.withResolvers<false>()
-    const onAbort = (): void => { end(false) }
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
-    try {
-      return await Promise.race([ended, onArchived({ partition, files })])
-    } finally {
-      signal.removeEventListener('abort', onAbort)
-    }
+    return await unlessAborted(signal, onArchived({ partition, files })) === true
   }
 
   async #deleteOld (safeOffset: number): Promise<void> {

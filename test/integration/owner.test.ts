@@ -519,6 +519,22 @@ test('a peer that never answers holds up neither counts, nor what an operator as
   assert.deepEqual([view.count, progressOf(view)['archivedOffset']], [7, 7])
 })
 
+test('a stop does not wait for a peer that a segment\'s file is being brought to', async (t) => {
+  const rig = await openRig(t)
+  const asked: string[] = []
+  const { promise: never } = Promise.withResolvers<boolean>()
+  const owner = rig.machine('a').own({ segmentRowsMax: 5 }, { onArchived: async ({ files }) => { asked.push(...files); return await never } })
+  await owned(owner)
+  await rig.append(new ClusterStream().records(Array.from({ length: 8 }, (_, index) => usageEvent({ apiKeyId: 100 + index }))))
+  await eventually('the file is to be copied', () => asked.some((file) => file.includes('/segments/')))
+  await owner.close({ isDrained: true })
+  const next = rig.machine('b').own()
+  await owned(next)
+  await settled(rig, next)
+  const view = await rig.hourly(next)
+  assert.deepEqual([view.count, view.statements.has('closed|0|0')], [8, false])
+})
+
 test('what is archived, copied and old enough is deleted from the usage log', async (t) => {
   const rig = await openRig(t)
   const stream = new ClusterStream()
