@@ -57,16 +57,21 @@ export function refuseIncomplete ({ refusedHours }: RebuildReport): void {
   throw new TollgateError('REBUILD_REFUSED', `the archive of ${refusedHours.length} hours is incomplete: ${named}${refusedHours.length > 10 ? ', …' : ''}`)
 }
 
+export const createRebuilt = `CREATE TEMP TABLE ${rebuiltTable} (sourcePartition INTEGER, apiEndpointId BIGINT, memberId BIGINT, apiKeyId BIGINT, hour INTEGER,
+    count BIGINT, units BIGINT, requestBytes BIGINT, responseBytes BIGINT, errorCount BIGINT)`
+
+/** Rows of the events of `source`, all of one partition or of partitions that needn't be told apart. */
+export function addRebuilt (sourcePartition: number, source: string): string { return `INSERT INTO ${rebuiltTable} SELECT ${sourcePartition}, * FROM (${hourlySumsOf(source)})` }
+
 /** Hour by hour, so that one hour's events at most are looked at together. */
 async function makeRows (connection: SqlConnection, files: readonly { readonly file: string, readonly hour: number }[], repeatedHours: ReadonlySet<number>): Promise<void> {
   await dropRebuilt(connection)
-  await connection.run(`CREATE TEMP TABLE ${rebuiltTable} (sourcePartition INTEGER, apiEndpointId BIGINT, memberId BIGINT, apiKeyId BIGINT, hour INTEGER,
-    count BIGINT, units BIGINT, requestBytes BIGINT, responseBytes BIGINT, errorCount BIGINT)`)
+  await connection.run(createRebuilt)
   const partitions = await connection.rows<{ sourcePartition: number }>('SELECT sourcePartition FROM partitions')
   for (const hour of new Set(files.map((file) => file.hour))) {
     const source = archivedEvents(files.filter((file) => file.hour === hour).map(({ file }) => file), repeatedHours.has(hour))
     for (const { sourcePartition } of partitions) {
-      await connection.run(`INSERT INTO ${rebuiltTable} SELECT ${sourcePartition}, * FROM (${hourlySumsOf(`(SELECT * FROM ${source} WHERE sourcePartition = ${sourcePartition})`)})`)
+      await connection.run(addRebuilt(sourcePartition, `(SELECT * FROM ${source} WHERE sourcePartition = ${sourcePartition})`))
     }
   }
 }
@@ -76,7 +81,8 @@ const keys = ['hour', 'memberId', 'apiKeyId', 'apiEndpointId'] as const
 
 interface DifferenceRow { readonly [column: string]: unknown, readonly hour: number, readonly memberId: bigint, readonly apiKeyId: bigint, readonly apiEndpointId: bigint, readonly all: bigint }
 
-async function compareRows (connection: SqlConnection, stored: string, refusedHours: readonly number[]): Promise<RebuildReport> {
+/** @param stored hourly rows, of several partitions: a source of SQL */
+export async function compareRows (connection: SqlConnection, stored: string, refusedHours: readonly number[]): Promise<RebuildReport> {
   const summed = (source: string): string => `(SELECT ${keys.join(', ')}, ${sums.map((sum) => `sum("${sum}")::HUGEINT AS "${sum}"`).join(', ')} FROM ${source} GROUP BY ${keys.join(', ')})`
   const isRefused = refusedHours.length === 0 ? 'false' : `hour IN (${refusedHours.join(', ')})`
   const [size] = await connection.rows<{ rows: bigint }>(`SELECT count(*) AS rows FROM ${summed(rebuiltTable)}`)

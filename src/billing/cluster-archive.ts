@@ -5,6 +5,8 @@
 import { rmSync } from 'node:fs'
 import path from 'node:path'
 import type { FlushRecord } from '../aggregator/flush-record.ts'
+import { addRebuilt, compareRows, createRebuilt, rebuiltTable } from '../aggregator/rebuild.ts'
+import type { RebuildReport } from '../aggregator/rebuild.ts'
 import { addUp, breakProblems, brokenChains, eventsOf } from '../aggregator/verify-archive.ts'
 import type { ArchivedHours, Chain, ChainBreak, FolderHour, PartRow, SumRow } from '../aggregator/verify-archive.ts'
 import { archivedHourSums, archivedPerStream, differingRepeats } from '../aggregator/verify-sql.ts'
@@ -12,7 +14,7 @@ import type { VerifyProblem } from '../aggregator/verify.ts'
 import { formatTimeMs, hourStartMs } from '../domain/window.ts'
 import type { AccountStream } from '../ledger/account.ts'
 import { makeFolderDurable } from '../platform/durable-file.ts'
-import { openDuckDb } from '../platform/duckdb.ts'
+import { openDuckDb, sqlText } from '../platform/duckdb.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
 import type { AggregatorFiles } from './aggregator-files.ts'
 import { createArchiveTables, enterLinks, eventsUpToEnds, filesOfHour, hoursOfFiles, insertRows, linkBreaks, pendingStreams, scarceHours, setChainEnds } from './archive-sql.ts'
@@ -36,6 +38,8 @@ export interface ClusterArchive extends Pick<ArchivedHours, 'streams' | 'hours' 
   /** Aggregators that could not be asked: their part of the archive was not seen. */
   readonly unreachable: readonly string[]
   readonly warnings: readonly string[]
+  /** Where that was asked for, and all of the archive was seen. */
+  readonly rebuilt: RebuildReport | undefined
 }
 
 const warningsMax = 20
@@ -44,8 +48,12 @@ const recordsAtATime = 200
 /** Files of an hour that are brought beside each other. */
 const filesAtATime = 8
 
-/** Everything counted goes to the archive, then all of it is read. @param streams as the ledger has counted them before */
-export async function readClusterArchive (parts: ClusterArchiveParts, streams: readonly AccountStream[]): Promise<ClusterArchive> {
+/**
+ * Everything counted goes to the archive, then all of it is read.
+ * @param streams as the ledger has counted them before
+ * @param rowsFile the ledger's hourly rows of that moment, as Parquet: they are made again from the archive and compared
+ */
+export async function readClusterArchive (parts: ClusterArchiveParts, streams: readonly AccountStream[], rowsFile?: string): Promise<ClusterArchive> {
   const { folder, memoryBytesMax, threads } = parts
   rmSync(folder, { recursive: true, force: true })
   makeFolderDurable(folder)
@@ -53,7 +61,7 @@ export async function readClusterArchive (parts: ClusterArchiveParts, streams: r
   const connection = await duckDb.connect()
   try {
     await connection.run(createArchiveTables)
-    return await new ArchiveReading(parts, connection).read(streams)
+    return await new ArchiveReading(parts, connection, rowsFile).read(streams)
   } finally {
     connection.close()
     duckDb.close()
@@ -67,10 +75,13 @@ class ArchiveReading {
   readonly #parts: ClusterArchiveParts
   readonly #connection: SqlConnection
   readonly #problems: VerifyProblem[] = []
+  readonly #brokenHours = new Set<number>()
+  readonly #rowsFile: string | undefined
 
-  constructor (parts: ClusterArchiveParts, connection: SqlConnection) {
+  constructor (parts: ClusterArchiveParts, connection: SqlConnection, rowsFile: string | undefined) {
     this.#parts = parts
     this.#connection = connection
+    this.#rowsFile = rowsFile
   }
 
   async read (streams: readonly AccountStream[]): Promise<ClusterArchive> {
@@ -79,9 +90,11 @@ class ArchiveReading {
     await this.#connection.run(setChainEnds)
     const pending = new Set((await this.#connection.rows<{ streamId: string }>(pendingStreams)).map(({ streamId }) => streamId))
     // Half of the archive proves nothing: what is missing may be on a machine that can't be asked.
-    if (unreachable.length > 0) return { streams: new Map(), hours: new Map(), problems: [], pending, unreachable, warnings: [] }
+    if (unreachable.length > 0) return { streams: new Map(), hours: new Map(), problems: [], pending, unreachable, warnings: [], rebuilt: undefined }
+    if (this.#rowsFile !== undefined) await this.#connection.run(createRebuilt)
     const read = await this.#readHours()
-    return { ...addUp([...read.values()]), problems: this.#problems, pending, unreachable, warnings: await this.#scarce() }
+    const rebuilt = this.#rowsFile === undefined ? undefined : await compareRows(this.#connection, `read_parquet(${sqlText(this.#rowsFile)})`, [...this.#brokenHours].sort((a, b) => a - b))
+    return { ...addUp([...read.values()]), problems: this.#problems, pending, unreachable, warnings: await this.#scarce(), rebuilt }
   }
 
   /** @returns why aggregators could not be asked */
@@ -128,28 +141,32 @@ class ArchiveReading {
   async #readHours (): Promise<Map<number, FolderHour>> {
     const hours = (await this.#connection.rows<{ hour: number }>(hoursOfFiles)).map(({ hour }) => hour)
     const read = new Map<number, FolderHour>()
-    for (const hour of hours) await this.#withFiles(hour, true, async (files) => { read.set(hour, await this.#readFiles(files, false)) })
+    for (const hour of hours) await this.#withFiles(hour, true, async (files) => { read.set(hour, await this.#readFiles(files, { hour, isDistinct: false })) })
     // A chain that doesn't add up has a gap, or copies: copies are left out and it is added up again.
     const suspects = await brokenChains(this.#connection, read)
     for (const hour of hours) {
       if (read.get(hour)?.parts.some(({ sourcePartition, streamId }) => suspects.has(`${sourcePartition} ${streamId}`)) !== true) continue
-      await this.#withFiles(hour, false, async (files) => { read.set(hour, await this.#readAgain(files, read.get(hour), suspects)) })
+      await this.#withFiles(hour, false, async (files) => { read.set(hour, await this.#readAgain(files, { hour, before: read.get(hour), suspects })) })
     }
     for (const chain of (await brokenChains(this.#connection, read)).values()) {
       const breaks = await this.#connection.rows<ChainBreak>(linkBreaks, [chain.sourcePartition, chain.streamId])
-      this.#problems.push(...breakProblems(breaks, chain, new Set()))
+      this.#problems.push(...breakProblems(breaks, chain, this.#brokenHours))
     }
     return read
   }
 
-  async #readFiles (files: readonly string[], isDistinct: boolean): Promise<FolderHour> {
+  async #readFiles (files: readonly string[], { hour, isDistinct }: { readonly hour: number, readonly isDistinct: boolean }): Promise<FolderHour> {
     if (files.length === 0) return { parts: [], sums: [] }
     const source = eventsUpToEnds(files, isDistinct)
+    if (this.#rowsFile !== undefined) {
+      await this.#connection.run(`DELETE FROM ${rebuiltTable} WHERE hour = ${hour}`)
+      await this.#connection.run(addRebuilt(0, source))
+    }
     return { parts: await this.#connection.rows<PartRow>(archivedPerStream(source)), sums: await this.#connection.rows<SumRow>(archivedHourSums(source)) }
   }
 
-  async #readAgain (files: readonly string[], before: FolderHour | undefined, suspects: ReadonlyMap<string, Chain>): Promise<FolderHour> {
-    const distinct = await this.#readFiles(files, true)
+  async #readAgain (files: readonly string[], { hour, before, suspects }: { readonly hour: number, readonly before: FolderHour | undefined, readonly suspects: ReadonlyMap<string, Chain> }): Promise<FolderHour> {
+    const distinct = await this.#readFiles(files, { hour, isDistinct: true })
     if (before !== undefined && eventsOf(before) !== eventsOf(distinct)) {
       for (const { streamId, gatewayId, hour } of await this.#connection.rows<{ streamId: string, gatewayId: string, hour: number }>(differingRepeats(files))) {
         this.#problems.push({ gatewayId, hour, problem: `stream ${streamId}: events of one identity in the archive differ` })
@@ -170,7 +187,10 @@ class ArchiveReading {
         for (const { row, file, refusals } of await Promise.all(rows.slice(from, from + filesAtATime).map(async (each) => await this.#bring(each, folder)))) {
           // The same content under two names, of two owners that have archived the same, is read once.
           if (refusals === undefined) files.set(contentOf(row), file)
-          else if (isFirst) this.#problems.push({ hour, problem: `archive file ${row.file} of partition ${row.sourcePartition}: ${refusals.join('; ')}` })
+          else if (isFirst) {
+            this.#brokenHours.add(hour)
+            this.#problems.push({ hour, problem: `archive file ${row.file} of partition ${row.sourcePartition}: ${refusals.join('; ')}` })
+          }
         }
       }
       await work([...files.values()])

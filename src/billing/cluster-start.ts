@@ -1,5 +1,6 @@
 // Starts the billing thread of a cluster and asks it questions.
 import type { Acknowledgement } from '../aggregator/acknowledgements.ts'
+import type { RebuildReport } from '../aggregator/rebuild.ts'
 import { startThread } from '../platform/thread.ts'
 import type { ThreadEnvironment, ThreadHandle } from '../platform/thread.ts'
 import type { BillQuestion, MembersBillQuestion } from './bill.ts'
@@ -21,6 +22,8 @@ export interface ClusterBillingHandle extends ThreadHandle {
   readonly verify: (question: { readonly waitS: number }) => Promise<ClusterVerifyReport>
   /** @throws RemoteError NOTHING_TO_ACKNOWLEDGE */
   readonly acknowledge: (question: { readonly gatewayId: string, readonly hour: number, readonly reason: string }) => Promise<Acknowledgement>
+  /** @throws RemoteError LEDGER_BEHIND, REBUILD_REFUSED, ARCHIVE_PENDING */
+  readonly rebuild: () => Promise<RebuildReport>
   /** @throws RemoteError LEDGER_BEHIND */
   readonly gateways: Gateways['list']
   /** @throws RemoteError GATEWAY_UNKNOWN, GATEWAY_ALIVE, GATEWAY_UNAPPLIED, LEDGER_BEHIND, KAFKA_UNREACHABLE */
@@ -45,6 +48,7 @@ export async function startClusterBilling ({ environment, options, onDeath }: Cl
     totals: () => ask('totals'),
     verify: (question) => ask('verify', question),
     acknowledge: (question) => ask('acknowledge', question),
+    rebuild: () => ask('rebuild'),
     gateways: () => ask('gateways'),
     retire: (question) => ask('retire', question),
     completeness: () => ask('completeness')

@@ -42,6 +42,7 @@ async function start ({ options, log, clock }: ThreadContext<ClusterBillingOptio
       totals: async () => await ledger.totals(),
       verify: async (question: { readonly waitS: number }) => await billing.verify.verify(question),
       acknowledge: async (question: { readonly gatewayId: string, readonly hour: number, readonly reason: string }) => await billing.verify.acknowledge(question),
+      rebuild: async () => await billing.verify.rebuild(),
       gateways: async () => await billing.gateways.list(),
       retire: async (question: RetireQuestion) => await billing.gateways.retire(question),
       completeness: () => completeness.report

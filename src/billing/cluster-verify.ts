@@ -4,8 +4,10 @@
 // The ledger's state is taken first, as of one moment; what is counted by then goes to the archive and is read there up to
 // exactly that point. A stream whose newest mark is just what the ledger has counted is compared to the last digit also in
 // an hour that goes on; one that has moved since is shown as open.
+import path from 'node:path'
 import { acknowledge, acknowledgedBy, readAcknowledgements } from '../aggregator/acknowledgements.ts'
 import type { Acknowledgement } from '../aggregator/acknowledgements.ts'
+import type { RebuildReport } from '../aggregator/rebuild.ts'
 import { compareStores, wrongDayProblems } from '../aggregator/verify.ts'
 import type { Counted, HourStores, HourSums, StreamHour, VerifyInput, VerifyProblem, VerifyReport } from '../aggregator/verify.ts'
 import { TollgateError } from '../domain/errors.ts'
@@ -15,6 +17,7 @@ import { sleepMs } from '../platform/clock.ts'
 import type { Clock } from '../platform/clock.ts'
 import { readClusterArchive } from './cluster-archive.ts'
 import type { ClusterArchive, ClusterArchiveParts } from './cluster-archive.ts'
+import { rebuildCluster } from './cluster-rebuild.ts'
 import type { Completeness } from './completeness.ts'
 import { quietMarks } from './gateway-book.ts'
 import type { GatewayBook, GatewayStream } from './gateway-book.ts'
@@ -39,6 +42,8 @@ export interface ClusterVerifyReport extends VerifyReport {
 export interface ClusterVerify {
   /** @param waitS wait so long at most until all that was answered before the call is counted, and the archive can be seen whole */
   readonly verify: (question: { readonly waitS: number }) => Promise<ClusterVerifyReport>
+  /** @throws TollgateError as rebuildCluster */
+  readonly rebuild: () => Promise<RebuildReport>
   /** @throws TollgateError NOTHING_TO_ACKNOWLEDGE, ARGUMENT_INVALID */
   readonly acknowledge: (question: { readonly gatewayId: string, readonly hour: number, readonly reason: string }) => Promise<Acknowledgement>
 }
@@ -68,6 +73,7 @@ export function openClusterVerify (parts: ClusterVerifyParts): ClusterVerify {
       const found = await report()
       return { ...found, unchecked: [...found.unchecked, `not everything that was answered was counted within ${waitS} s`], exitCode: found.exitCode === 0 ? 2 : found.exitCode }
     },
+    rebuild: async () => await exclusively(async () => await rebuildCluster({ ledger: parts.ledger, archive: { ...parts.archive, settledBeforeHour: 0 }, folder: path.join(path.dirname(parts.archive.folder), 'rebuild') })),
     acknowledge: async ({ gatewayId, hour, reason }) => {
       if (reason.trim() === '') throw new TollgateError('ARGUMENT_INVALID', 'an acknowledgement needs a reason')
       const shown = await report()

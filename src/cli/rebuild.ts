@@ -10,9 +10,9 @@ const exitCodes = { equal: 0, different: 1, unchecked: 2 } as const
 
 export const rebuildCommand = commandOf({
   name: 'tollgate rebuild',
-  summary: 'Makes the hourly counts again from the archive alone and compares them with the stored ones. Nothing is changed.',
+  summary: 'Makes the hourly counts again from the archive alone and compares them with the stored ones. Nothing is changed. In a cluster: from the archives of all aggregators, asked at a billing server.',
   options: {
-    apply: { description: 'Put them in the place of the stored ones. Refused while an hour\'s archive is incomplete.' },
+    apply: { description: 'Put them in the place of the stored ones, on one machine. Refused while an hour\'s archive is incomplete.' },
     json: jsonOption,
     config: configOption
   },

@@ -80,7 +80,7 @@ export const operatorErrors = {
   USAGE_LOG_GAP: 'nothing of the named stream is counted beyond the gap: start the gateway whose journal has the records, or bring the missing journal or archive files back from a backup; in a cluster `tollgate recover --give-up` ends the wait for what is gone for good; `tollgate verify` shows what is affected',
   ARCHIVE_INCOMPLETE: 'bring the named files back from a backup (`tollgate verify` lists them all); what is counted and billed stays as it is',
   ARCHIVE_PENDING: 'counted events are not in the archive yet: let the program run, or use `tollgate verify --wait SECONDS`',
-  REBUILD_REFUSED: 'the named hours can\'t be made again, because their archive is incomplete: bring the missing files back from a backup first',
+  REBUILD_REFUSED: 'the named hours can\'t be made again, because their archive is incomplete: bring the missing files back from a backup first, or start the aggregators that can\'t be asked',
   NOTHING_TO_ACKNOWLEDGE: 'take gateway and hour as `tollgate verify` shows them; only a difference, a dead letter or a void can be acknowledged',
   SNAPSHOT_DAMAGED: 'bring the named file back from a backup, or make the rows again with `tollgate rebuild --apply`',
   RECOVER_NEEDED: '`tollgate recover --partition P --keep file` where the file is that holds what was counted, so that all of it is published again; `--keep topic` sets that file aside; `/readyz` and the log say which partition waits and why',

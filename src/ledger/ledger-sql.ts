@@ -117,9 +117,15 @@ export function selectWrongDays (folds: readonly number[]): string {
   return `SELECT DISTINCT day FROM (${parts.join(' UNION ALL ')}) ORDER BY day`
 }
 
+function allRows (folds: readonly number[]): string {
+  return folds.flatMap((fold) => [coldTable(fold), hotTable(fold)]).map((table) => `SELECT ${names.join(', ')} FROM ${table}`).join(' UNION ALL ')
+}
+
+/** Every hourly row, into a Parquet file. */
+export function copyRows (folds: readonly number[], file: string): string { return `COPY (${allRows(folds)}) TO ${sqlText(file)} (FORMAT parquet)` }
+
 /** Sums of every hour. */
 export function selectHourTotals (folds: readonly number[]): string {
-  const all = folds.flatMap((fold) => [coldTable(fold), hotTable(fold)]).map((table) => `SELECT ${names.join(', ')} FROM ${table}`).join(' UNION ALL ')
   return `SELECT hour, count(*) AS rows, sum(count) AS count, ${keyedCountSql} AS keyedCount, sum(units) AS units, sum(errorCount) AS errorCount,
-    sum(requestBytes) AS requestBytes, sum(responseBytes) AS responseBytes FROM (${all}) GROUP BY hour ORDER BY hour`
+    sum(requestBytes) AS requestBytes, sum(responseBytes) AS responseBytes FROM (${allRows(folds)}) GROUP BY hour ORDER BY hour`
 }

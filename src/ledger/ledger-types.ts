@@ -109,7 +109,7 @@ export interface Ledger {
   /** Of a cluster; undefined while a partition has not been read to the end that could be seen: what stands there is not true together yet. */
   readonly account: (question: AccountQuestion) => Promise<LedgerAccount | undefined>
   /** Everything as of one moment; undefined as for `account`. */
-  readonly proof: () => Promise<{ readonly account: LedgerAccount, readonly totals: LedgerTotals } | undefined>
+  readonly proof: (question?: { /** All hourly rows go to this Parquet file too. */ readonly rowsFile?: string }) => Promise<{ readonly account: LedgerAccount, readonly totals: LedgerTotals } | undefined>
   /** One step of the fold with its position, in one transaction. */
   readonly apply: (batch: HourlyBatch) => Promise<void>
   /** Where the next step of `partition` starts; undefined: at the beginning. */

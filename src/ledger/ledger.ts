@@ -14,7 +14,7 @@ import type { AccountQuestion, LedgerAccount } from './account.ts'
 import { createAccountTables } from './account-sql.ts'
 import { applyStep, checkSnapshots, foldToContinue, loadFolds } from './folds.ts'
 import type { Fold } from './folds.ts'
-import { createLedger, hotTable, ledgerVersion, selectHourTotals, selectMember, selectWrongDays } from './ledger-sql.ts'
+import { copyRows, createLedger, hotTable, ledgerVersion, selectHourTotals, selectMember, selectWrongDays } from './ledger-sql.ts'
 import type { HourTotals, Ledger, LedgerOptions, LedgerTotals, MemberHour, MemberHoursQuery } from './ledger-types.ts'
 import { checkRows, memberHoursMax, memberHoursOf } from './member-hours.ts'
 import { readMemberTotals } from './member-totals.ts'
@@ -93,7 +93,10 @@ class DuckDbLedger implements Ledger {
 
   account = async (question: AccountQuestion): Promise<LedgerAccount | undefined> => await this.#readWhole(async (folds) => await readAccount(this.#store.reader, folds, question))
 
-  proof: Ledger['proof'] = async () => await this.#readWhole(async (folds) => ({ account: await readAccount(this.#store.reader, folds, { fromHour: 0 }), totals: await this.#sumAll(folds) }))
+  proof: Ledger['proof'] = async ({ rowsFile } = {}) => await this.#readWhole(async (folds) => {
+    if (rowsFile !== undefined) await this.#store.reader.run(copyRows(folds, rowsFile))
+    return { account: await readAccount(this.#store.reader, folds, { fromHour: 0 }), totals: await this.#sumAll(folds) }
+  })
 
   async #sumAll (folds: readonly number[]): Promise<LedgerTotals> {
     const positions = (await loadFolds(this.#store.reader)).filter(({ fold }) => folds.includes(fold)).map(({ partition, position }) => ({ partition, ...position }))

@@ -115,7 +115,7 @@ test('a silent gateway is retired; what it has not sent must be given up by name
   await eventually('it is retired', async () => (await billing.gateways()).gateways[0]?.state === 'retired')
 })
 
-test('verify and acknowledge cross the threads and the socket', async (t) => {
+test('verify, acknowledge and rebuild cross the threads and the socket', async (t) => {
   const world = new BillingWorld(t, kafka, 1)
   await world.makeTopics()
   const { billing } = await start(t, world)
@@ -129,6 +129,8 @@ test('verify and acknowledge cross the threads and the socket', async (t) => {
   const kept = await handlers['verify.acknowledge']?.({ gatewayId: 'gateway-1', hour: report.rows[0]?.hour, reason: 'seen' }) as { reason: string }
   assert.equal(kept.reason, 'seen')
   assert.equal((await verify()).exitCode, 2)
+  await assert.rejects(async () => await handlers['rebuild']?.({ apply: false }), { code: 'REBUILD_REFUSED', message: /`aggregators` is empty/ })
+  await assert.rejects(async () => await handlers['rebuild']?.({ apply: true }), { code: 'ARGUMENT_INVALID', message: /--apply is for one machine/ })
 })
 
 test('Kafka away: bills go on as they are, and it is said; back again, all goes on', async (t) => {

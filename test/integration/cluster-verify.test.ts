@@ -256,6 +256,37 @@ test('what an operator has given up is named until it is acknowledged, counted b
   assert.equal(acknowledged.exitCode, 0, allProblems(acknowledged))
 })
 
+test('rebuild makes the hourly rows again from all archives, each event once, and names what differs', async (t) => {
+  const { stores } = await fill(t)
+  // A new owner that has lost everything archives the partition again.
+  stores.logs[0]?.rewind()
+  await stores.count('two', 0)
+  await stores.flush('two', 0)
+  const billing = await openBilling(stores)
+  const rebuild = async (): Promise<unknown> => {
+    const { rows, refusedHours, differences } = await billing.verify.rebuild()
+    return [rows, refusedHours.map((hour) => hour - testHour), differences.map(({ hour, memberId, stored, rebuilt }) => [hour - testHour, memberId, Number(stored?.count ?? 0), Number(rebuilt?.count ?? 0)])]
+  }
+  assert.deepEqual(await rebuild(), [5, [], []])
+  await stores.billing.publish(0, [rowRecord({ memberId: 77, count: 2, units: 6, requestBytes: 20, responseBytes: 200, hour: testHour }), rowRecord({ memberId: 2, count: 0, hour: testHour })])
+  await eventually('the ledger has the change', async () => JSON.stringify(await rebuild()) !== JSON.stringify([5, [], []]))
+  assert.deepEqual(await rebuild(), [5, [], [[0, 2, 0, 2], [0, 77, 2, 0]]])
+  assert.deepEqual(globSync('{verify,rebuild}/*', { cwd: stores.billing.folder }), [], 'temporary folders are empty')
+})
+
+test('rebuild names hours that can\'t be made again, and is refused where a part of the archive can\'t be seen', async (t) => {
+  const { stores } = await fill(t)
+  const billing = await openBilling(stores)
+  rmSync(archiveFiles(stores, 'one')[0] ?? '')
+  const { refusedHours, differences } = await billing.verify.rebuild()
+  assert.deepEqual([refusedHours, differences], [[testHour], []])
+  const [port = 0] = await freePorts(1)
+  const one = await stores.serve('one')
+  const other = await stores.billing.open({ aggregators: [one, { url: `http://127.0.0.1:${port}`, token: one.token }] })
+  await eventually('it is ready', () => other.health().isReady)
+  await assert.rejects(other.verify.rebuild(), { code: 'REBUILD_REFUSED', message: /a part of the archive can't be seen: .*ECONNREFUSED/ })
+})
+
 test('waiting: until a newer mark is counted, and no longer than asked', async (t) => {
   const stores = await makeStores(t)
   const stream = stores.stream()

@@ -2,7 +2,7 @@
 // is JSON: hours as texts, exact sums as decimal strings.
 import type { Acknowledgement } from '../../aggregator/acknowledgements.ts'
 import type { AggregatorOperations, AggregatorStatus } from '../../aggregator/operations.ts'
-import type { RebuildSums } from '../../aggregator/rebuild.ts'
+import type { RebuildReport, RebuildSums } from '../../aggregator/rebuild.ts'
 import type { VerifyReport, VerifyRow } from '../../aggregator/verify.ts'
 import type { ClusterBillingHandle } from '../../billing/cluster-start.ts'
 import { TollgateError } from '../../domain/errors.ts'
@@ -61,19 +61,13 @@ export function proofHandlers (parts: ProofParts): ControlHandlers {
     },
     rebuild: async (argument): Promise<RebuildView> => {
       const report = await aggregator.rebuild({ apply: new HandlerArgument(argument).flag('apply') })
-      return {
-        rows: report.rows,
-        isApplied: report.isApplied,
-        refusedHours: report.refusedHours.map(hourText),
-        differenceCount: report.differenceCount,
-        differences: report.differences.map(({ hour, stored, rebuilt, ...key }) => ({ hour: hourText(hour), ...key, stored: sumsView(stored), rebuilt: sumsView(rebuilt) }))
-      }
+      return rebuildView(report, report.isApplied)
     }
   }
 }
 
 /** Of a cluster: billing compares, and knows itself when everything is counted. */
-export function clusterProofHandlers (billing: Pick<ClusterBillingHandle, 'verify' | 'acknowledge'>): ControlHandlers {
+export function clusterProofHandlers (billing: Pick<ClusterBillingHandle, 'verify' | 'acknowledge' | 'rebuild'>): ControlHandlers {
   return {
     verify: async (argument): Promise<VerifyView> => {
       const waitS = new HandlerArgument(argument).integer('waitS', 0) ?? 0
@@ -83,6 +77,10 @@ export function clusterProofHandlers (billing: Pick<ClusterBillingHandle, 'verif
       const given = new HandlerArgument(argument)
       const [gatewayId, reason] = [needed('gatewayId', given.text('gatewayId')), needed('reason', given.text('reason'))]
       return acknowledgementView(await billing.acknowledge({ gatewayId, hour: hourOfText(needed('hour', given.text('hour'))), reason }))
+    },
+    rebuild: async (argument): Promise<RebuildView> => {
+      if (new HandlerArgument(argument).flag('apply')) throw new TollgateError('ARGUMENT_INVALID', '--apply is for one machine: in a cluster all go by the topic of hourly counts, which its aggregators write')
+      return rebuildView(await billing.rebuild(), false)
     }
   }
 }
@@ -141,6 +139,16 @@ function verifyView (report: VerifyReport): VerifyView { return { ...report, row
 
 function acknowledgementView ({ gatewayId, hour, atMs, reason, row }: Acknowledgement): AcknowledgementView {
   return { gatewayId, hour: hourText(hour), at: formatTimeMs(atMs), reason, row: rowView(row) }
+}
+
+function rebuildView ({ rows, refusedHours, differenceCount, differences }: RebuildReport, isApplied: boolean): RebuildView {
+  return {
+    rows,
+    isApplied,
+    refusedHours: refusedHours.map(hourText),
+    differenceCount,
+    differences: differences.map(({ hour, stored, rebuilt, ...key }) => ({ hour: hourText(hour), ...key, stored: sumsView(stored), rebuilt: sumsView(rebuilt) }))
+  }
 }
 
 function sumsView (sums: RebuildSums | undefined): SumsView | null {
