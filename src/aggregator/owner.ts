@@ -139,7 +139,7 @@ export class PartitionOwner {
       clusterMetrics.takeOvers.inc({ decision: owned.decision })
       clusterMetrics.takeOverSeconds.observe((clock.monotonicMs() - startMs) / 1000)
       log.info({ partition: this.partition, decision: owned.decision, ...this.#ownership.status() }, 'the partition is ours')
-      await Promise.race([this.#ownership.failed, this.#closed()])
+      await unlessAborted(this.#closing.signal, this.#ownership.failed)
     } finally {
       const ownership = this.#ownership
       this.#ownership = undefined
@@ -186,12 +186,6 @@ export class PartitionOwner {
     }
   }
 
-  async #closed (): Promise<void> {
-    const { signal } = this.#closing
-    if (signal.aborted) return
-    await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })
-  }
-
   async #untilMember (): Promise<void> {
     while (!this.#closing.signal.aborted && !this.#parts.isMember()) {
       this.#state = 'pausing'
@@ -206,7 +200,7 @@ export class PartitionOwner {
     this.#parts.log.error({ code, partition: this.partition }, `${message}; the partition waits for \`tollgate recover\``)
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#decided = resolve
-    await Promise.race([promise, this.#closed()])
+    await unlessAborted(this.#closing.signal, promise)
     this.#decided = undefined
   }
 

@@ -4,6 +4,7 @@
 import { sleepMs } from '../platform/clock.ts'
 import type { SqlConnection } from '../platform/duckdb.ts'
 import type { Health } from '../platform/thread.ts'
+import { unlessAborted } from '../platform/unless-aborted.ts'
 import { KafkaUsageLog } from '../usage-log/kafka.ts'
 import { AggregatorLoop } from './aggregator-loop.ts'
 import { copyAggregator } from './backup.ts'
@@ -12,10 +13,10 @@ import { GiveUps } from './give-up.ts'
 import type { GivenUp, GivingUp } from './give-up.ts'
 import type { OwnershipParts, OwnershipStatus } from './ownership-parts.ts'
 import { Publishing } from './publishing.ts'
+import { Retention } from './retention.ts'
 import { partitionOf } from './state.ts'
 import type { OwnedPartition } from './take-over.ts'
 import { nextTombstones, segmentsWithRows } from './tombstones.ts'
-import { Retention } from './retention.ts'
 
 /** So many batches in the usage log, and the partition is behind: then rows that change with every batch are published less often. */
 const behindBatches = 2
@@ -126,9 +127,7 @@ export class Ownership {
   /** Everything counted goes to the archive, and both are published; so is what has its copies by then, which is waited for a moment. */
   async flush (): Promise<void> {
     await this.#archive()
-    const waiting = new AbortController()
-    await Promise.race([this.#letGo(), sleepMs(copiesWaitMs, waiting.signal).catch(() => undefined)])
-    waiting.abort()
+    await unlessAborted(AbortSignal.timeout(copiesWaitMs), this.#letGo())
     await this.#publish()
   }
 

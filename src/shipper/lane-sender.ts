@@ -3,6 +3,7 @@
 import type { KafkaClient } from '../kafka/port.ts'
 import { sleepMs } from '../platform/clock.ts'
 import type { Clock } from '../platform/clock.ts'
+import { unlessAborted } from '../platform/unless-aborted.ts'
 import { Bell } from './bell.ts'
 import type { KafkaWatch } from './kafka-watch.ts'
 import type { Lane } from './lane.ts'
@@ -39,7 +40,7 @@ export class LaneSender {
   /** Ends with the signal. */
   async run (): Promise<void> {
     const { follower, lane, signal, clock, watch, shipping, onRoom } = this.#parts
-    await Promise.race([follower.caughtUp, aborted(signal)])
+    await unlessAborted(signal, follower.caughtUp)
     while (!signal.aborted) {
       lane.up(clock.monotonicMs())
       onRoom()
@@ -80,11 +81,4 @@ export class LaneSender {
       await producer.close()
     }
   }
-}
-
-function aborted (signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => { resolve() }, { once: true })
-  })
 }
