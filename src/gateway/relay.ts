@@ -1,6 +1,7 @@
 // An answer's body on its way to the client as it comes, never more than a few pieces in memory: the upstream is paused
 // while the client is slow. The last byte is held until `release`; with a Content-Length that is the chunk that completes
-// the body, without one it is what came in the last turn of the loop and the chunk that ends the encoding.
+// the body, without one it is what came in the last turn of the loop and the chunk that ends the encoding. What may go at
+// once goes from where it was read; only what has to wait is copied.
 import type { HttpResponse } from 'uWebSockets.js'
 import type { Batch, Deferred } from './batch.ts'
 import type { Rest } from './last-answers.ts'
@@ -78,12 +79,15 @@ export class Relay implements Deferred {
 
   get isHeadWritten (): boolean { return this.#isHeadWritten }
 
+  /** @param chunk valid during the call */
   push (chunk: Buffer): void {
     // The upstream's client says nothing at times, and the server takes an empty piece for the body's end.
     if (chunk.length === 0) return
     if (this.#queuedBytes >= queuedBytesMax && !this.isBlocked) this.#flush()
     this.receivedBytes += chunk.length
-    this.#queue.push(chunk)
+    // With a length, whatever the client takes goes at once, but for the end.
+    if (this.#totalBytes >= 0 && !this.isBlocked) { this.#pass(chunk); return }
+    this.#queue.push(Buffer.copyBytesFrom(chunk))
     // The upstream's client stops soon, not at once: what comes meanwhile waits here.
     if (this.isBlocked) this.#ends.pauseUpstream()
     else this.#schedule()
@@ -131,6 +135,13 @@ export class Relay implements Deferred {
   }
 
   get #queuedBytes (): number { return this.receivedBytes - this.sentBytes }
+
+  #pass (chunk: Buffer): void {
+    this.#queue.push(chunk)
+    this.#flush()
+    const [rest] = this.#queue
+    if (rest !== undefined) this.#queue[0] = Buffer.copyBytesFrom(rest)
+  }
 
   #schedule (): void {
     if (this.#isScheduled) return

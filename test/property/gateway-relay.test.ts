@@ -17,6 +17,9 @@ test('every byte once, in order, the last one after the release, in bounded memo
 const mutants: Readonly<Record<string, readonly [from: string, to: string] | readonly (readonly [from: string, to: string])[]>> = {
   'nothing held': ['(this.#isHeld && !this.#isReleased)', '(this.#isHeld && this.#isOver)'],
   'held until complete only': ['return this.#isComplete || (this.#totalBytes >= 0 && this.receivedBytes >= this.#totalBytes)', 'return this.#totalBytes < 0 && this.#isComplete'],
+  'what waits not copied': ['this.#queue.push(Buffer.copyBytesFrom(chunk))', 'this.#queue.push(chunk)'],
+  'what is left not copied': ['this.#queue[0] = Buffer.copyBytesFrom(rest)', 'this.#queue[0] = rest'],
+  'passed to a client that takes nothing': ['if (this.#totalBytes >= 0 && !this.isBlocked)', 'if (this.#totalBytes >= 0)'],
   'empty pieces passed on': ['if (chunk.length === 0) return', ''],
   'what was taken sent again': ['else this.#queue[0] = chunk.subarray(takenBytes)', 'else this.#queue[0] = chunk'],
   'the upstream never resumed': ['if (!this.isBlocked && !this.#isOver) this.#ends.resumeUpstream()', ''],
