@@ -192,6 +192,20 @@ test('a gateway that stops finishes an answer of unknown length as it should be 
   await stopping
 })
 
+test('answers of unknown length lose nothing on their way to clients that read by fits and starts', async (t) => {
+  const rig = await startRig(t)
+  const totalBytes = 40_000_000
+  await Promise.all(Array.from({ length: 12 }, async (_, at) => {
+    const client = new RawClient(rig.port)
+    const fits = setInterval(() => { if (client.socket.isPaused()) client.socket.resume(); else client.socket.pause() }, 20 + 7 * at)
+    t.after(() => { clearInterval(fits) })
+    client.send(requestText(`GET /api/big?chunked&bytes=${totalBytes}`, { 'X-API-KEY': rig.token() }))
+    const answer = await client.answer({ withinMs: 60_000 })
+    assert.deepEqual([answer.status, answer.body.length, answer.restBytes], [200, totalBytes, 0])
+    client.destroy()
+  }))
+})
+
 test('a body that grows beyond the limit is refused with 413, and the upstream is told', async (t) => {
   const rig = await startRig(t, { gateway: { requestBytesMax: 500_000 } })
   const client = new RawClient(rig.port)
