@@ -17,6 +17,8 @@ const lookEveryMs = 100
 /** Everything streams and nothing goes to a file: nginx's defaults would write a large body to disk first. */
 const nginxExtra = 'client_max_body_size 0; proxy_request_buffering off; proxy_max_temp_file_size 0;'
 const prices = 'currency: KRW\ngroups:\n  - { id: 1, name: bodies, prices: [{ cost: "3" }] }\nendpoints:\n  - { id: 1, group: 1, method: GET, path: "/api/down/{bytes}" }\n  - { id: 2, group: 1, method: POST, path: "/api/up/{bytes}" }\n'
+/** On one machine the client is as fast as memory, and the kernel may hold 32 MiB for each connection. */
+const bodiesAhead = '512MiB'
 const routes = '\n    - { id: api, path: "/api/**", upstream: main, requestBytesMax: 200MiB }'
 
 interface Size { readonly name: string, readonly bodyBytes: number, readonly connections: number }
@@ -70,7 +72,7 @@ async function startContestants (context: BenchContext, plan: Plan): Promise<{ r
   context.onEnd(upstream.stop)
   const nginx = await startNginx(path.join(context.folder, 'nginx'), upstream.port, nginxExtra)
   context.onEnd(nginx.stop)
-  const tollgate = await startTollgate(context, { folder: path.join(context.folder, 'tollgate'), upstreamPort: upstream.port, archiveFlushMs: plan.archiveFlushMs, prices, routes })
+  const tollgate = await startTollgate(context, { folder: path.join(context.folder, 'tollgate'), upstreamPort: upstream.port, archiveFlushMs: plan.archiveFlushMs, prices, routes, env: { TOLLGATE_GATEWAY_BODIES_AHEAD_BYTES_MAX: bodiesAhead } })
   const common = { path: '', headers: { 'x-api-key': tollgate.token } }
   return {
     contestants: [
@@ -127,7 +129,7 @@ async function run (context: BenchContext): Promise<ScenarioResult> {
   return {
     settings: [
       'Upstream: uWebSockets.js in a process of its own; load: node:net in a thread of its own, over kept connections, the next body as soon as the last one is through. Every byte is compared with a pattern that both know, of an answer by the client, of a request by the upstream; nginx: one worker, a bare proxy that streams both ways, configuration below.',
-      `Tollgate: all roles in one process, default configuration with grades that never refuse and requests of up to 200 MiB; authenticated, limited, durably metered. Its CPU is that of the whole process while bodies came. The bill came to as many requests as were answered (${thousands(transfers)} measured), and \`tollgate verify\` agreed.`,
+      `Tollgate: all roles in one process, default configuration with grades that never refuse, requests of up to 200 MiB and room for ${bodiesAhead} of bodies that come faster than the upstream takes them; authenticated, limited, durably metered. Its CPU is that of the whole process while bodies came. The bill came to as many requests as were answered (${thousands(transfers)} measured), and \`tollgate verify\` agreed.`,
       `${plan.seconds} s each after ${plan.warmUpS} s to warm up; ${context.rounds} rounds, in turn within each, the order turning; median (least to most), ratios within a round. Load, upstream and contestant share the machine.`
     ],
     tables: [tableOf(samples, plan)],

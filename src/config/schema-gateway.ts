@@ -80,6 +80,7 @@ export const gateway = group({
   routes: list(route, { description: 'Which requests go where. What matches no route is answered with G0007.', itemsMax: 1_000, default: [] }),
   upstreams: map(upstream, { description: 'The servers behind the gateway, by names of your own.', entriesMax: 100, default: {} }),
   requestBytesMax: size({ description: 'The longest request body; a longer one is answered with 413.', minimum: 0, maximum: 2 ** 40, default: '10MiB' }),
+  bodiesAheadBytesMax: size({ description: 'What one worker holds of request bodies that come faster than their upstreams take them; beyond it a body that is more than 1 MiB ahead is refused with 413 and Retry-After. Clients are paused long before, but a fast one is heard on with all that the kernel holds of it (net.ipv4.tcp_rmem).', minimum: 1_048_576, maximum: 2 ** 40, default: '64MiB' }),
   headerBytesMax: size({ description: 'The longest head of a request; a longer one is answered with 431.', minimum: 1_024, maximum: 1_048_576, default: '16KiB' }),
   connectionsMax: integer({ description: 'Connections of clients that one worker holds; one more is closed at once. Each takes a file descriptor.', unit: 'connections', minimum: 1, maximum: 1_000_000, default: 20_000 }),
   inFlightMax: integer({ description: 'Requests that one worker handles at a time; beyond it clients get G0010 at once.', unit: 'requests', minimum: 1, maximum: 1_000_000, default: 4_096 }),

@@ -97,9 +97,9 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     this.#services.inFlight.add(this)
     this.#phase = isAllowed ? 'uploading' : 'limiting'
     if (forwarding.announcedBytes === 0) { this.#send(null); return }
-    this.#upload = new Upload(this.#response, { bytesMax: forwarding.bodyBytesMax, announcedBytes: forwarding.announcedBytes }, {
+    this.#upload = new Upload(this.#response, { bytesMax: forwarding.bodyBytesMax, announcedBytes: forwarding.announcedBytes, bodiesAhead: this.#services.bodiesAhead }, {
       onBody: (body) => { this.#send(body) },
-      onTooLarge: (message) => { this.#giveUp({ code: 'G0011', status: 413, message, mustClose: true }) },
+      onTooLarge: (message, retryAfterS) => { this.#giveUp({ code: 'G0011', status: 413, message, ...(retryAfterS === undefined ? {} : { retryAfterS }), mustClose: true }) },
       onProgress: () => { if (this.#phase === 'forwarded') this.#waitForAnswer(forwarding) },
       onError: (error) => { this.crash(error) }
     })

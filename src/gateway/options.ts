@@ -54,11 +54,6 @@ export type LimiterSpec =
 
 /** Request bodies up to here are collected before the upstream is called; larger ones, and chunked ones beyond it, are streamed. */
 export const collectedBytesMax = 64 * 1024
-/**
- * A streamed body may be ahead of its upstream by this much, then the request is given up with 413. Pausing the client is
- * what keeps it far below; but the server goes on reading, deaf to a pause, as long as each read fills its 512 KiB.
- */
-export const streamedBytesMax = 32 * 1024 * 1024
 /** Answers with a Content-Length up to here are collected and sent on in one piece. */
 export const wholeAnswerBytesMax = 64 * 1024
 /** A refused request's body is read to its end up to here, so that the connection can go on; a longer one closes it. */

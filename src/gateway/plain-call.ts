@@ -44,10 +44,9 @@ export class PlainCall implements UpstreamCall {
     try { this.handlers?.onHead(status, headers) } catch (error) { this.handlers?.onError(error) }
   }
 
-  /** @param bytes valid during the call */
   onBody (bytes: Buffer): void {
     if (this.handlers === undefined) return
-    try { this.handlers.onData(Buffer.copyBytesFrom(bytes)) } catch (error) { this.handlers?.onError(error) }
+    try { this.handlers.onData(bytes) } catch (error) { this.handlers?.onError(error) }
   }
 
   onEnd (): void {

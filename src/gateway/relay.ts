@@ -1,12 +1,14 @@
 // An answer's body on its way to the client as it comes, never more than a few pieces in memory: the upstream is paused
 // while the client is slow. The last byte is held until `release`; with a Content-Length that is the chunk that completes
-// the body, without one it is what came in the last turn of the loop and the chunk that ends the encoding.
+// the body, without one it is what came in the last turn of the loop and the chunk that ends the encoding. What may go at
+// once goes from where it was read; only what has to wait is copied.
 import type { HttpResponse } from 'uWebSockets.js'
 import type { Batch, Deferred } from './batch.ts'
 import type { Rest } from './last-answers.ts'
 
-/** Chunked bodies are written in pieces of this size: what the socket can't take at once, the server buffers. */
-const pieceBytes = 16 * 1024
+// The server's cork holds 16 KiB: when more is written into it, and the socket doesn't take what was in it, the rest is dropped.
+/** Chunked bodies are written in pieces of this size, each in a cork of its own, where it fits with what frames it. */
+const pieceBytes = 15 * 1024
 /** What a blocked client is tried with where the server would buffer it. */
 const nudgeBytes = 1024
 
@@ -23,10 +25,7 @@ export interface RelayEnds {
   readonly onError: (error: unknown) => void
 }
 
-/**
- * Gives the rest of an answer that ends its connection; see last-answers.ts.
- * @param give false: the server hasn't taken all
- */
+/** Gives the rest of an answer that ends its connection; see last-answers.ts. @param give false: the server hasn't taken all */
 export type GiveLast = (give: () => boolean, rest: () => Rest) => void
 
 export interface RelayOptions {
@@ -64,7 +63,6 @@ export class Relay implements Deferred {
   /** Held back to be written by itself. */
   #lastByte: Buffer | undefined
   #firstPieceBytes = pieceBytes
-  readonly #write = (): void => { this.#writeNow() }
 
   /** @param writeHead called corked, before the first byte of the body */
   constructor (response: HttpResponse, { batch, totalBytes, ends, giveLast }: RelayOptions, writeHead: () => void) {
@@ -78,12 +76,20 @@ export class Relay implements Deferred {
 
   get isHeadWritten (): boolean { return this.#isHeadWritten }
 
+  /** @param chunk valid during the call */
   push (chunk: Buffer): void {
     // The upstream's client says nothing at times, and the server takes an empty piece for the body's end.
     if (chunk.length === 0) return
     if (this.#queuedBytes >= queuedBytesMax && !this.isBlocked) this.#flush()
     this.receivedBytes += chunk.length
-    this.#queue.push(chunk)
+    if (this.#totalBytes >= 0 && !this.isBlocked) {
+      // With a length, whatever the client takes goes at once, but for the end.
+      this.#queue.push(chunk)
+      this.#flush()
+      if (this.#queue[0] !== undefined) this.#queue[0] = Buffer.copyBytesFrom(this.#queue[0])
+      return
+    }
+    this.#queue.push(Buffer.copyBytesFrom(chunk))
     // The upstream's client stops soon, not at once: what comes meanwhile waits here.
     if (this.isBlocked) this.#ends.pauseUpstream()
     else this.#schedule()
@@ -112,10 +118,9 @@ export class Relay implements Deferred {
     this.#queue = []
   }
 
-  /**
-   * Tries to write to a client that is blocked. The server hears of room only when a third of the kernel's buffer is free,
-   * and closes the connection when that takes 10 s: too early for an honest client that is slow.
-   */
+  // The server hears of room only when a third of the kernel's buffer is free, and closes the connection when that takes 10 s:
+  // too early for an honest client that is slow.
+  /** Tries to write to a client that is blocked. */
   nudge (): void {
     if (!this.isBlocked || this.#isOver) return
     if (this.#queue.length === 0 && this.#lastByte === undefined) { this.#ends.resumeUpstream(); return }
@@ -147,14 +152,14 @@ export class Relay implements Deferred {
         return true
       })
     }
-    if (this.#giveLast === undefined || !this.#isReleased) this.#response.cork(this.#write)
+    if (this.#giveLast === undefined || !this.#isReleased) this.#writeNow()
     else this.#flushLast(this.#giveLast)
   }
 
   /** The last byte goes by itself: it shows whether the kernel has taken what came before, but not its own fate. */
   #flushLast (giveLast: GiveLast): void {
     this.#lastByte ??= this.#takeLastByte()
-    if (this.#queue.length > 0) this.#response.cork(this.#write)
+    if (this.#queue.length > 0) this.#writeNow()
     if (this.isBlocked) return
     giveLast(() => {
       this.#response.cork(() => { this.#writeLast() })
@@ -196,22 +201,27 @@ export class Relay implements Deferred {
   }
 
   #writeNow (): void {
-    if (!this.#isHeadWritten) {
-      this.#isHeadWritten = true
-      this.#writeHead()
-    }
-    if (this.#totalBytes >= 0) this.#writeCounted()
-    else this.#writeChunked()
-    if (this.#totalBytes >= 0 || !this.isBlocked) this.takenBytes = this.sentBytes
-    if (this.isBlocked && !this.#isOver) this.#onBlocked()
+    if (this.#totalBytes >= 0) {
+      this.#response.cork(() => { this.#writeCounted() })
+      this.takenBytes = this.sentBytes
+    } else this.#writeChunks()
+    this.#heedBlocked()
   }
 
-  #onBlocked (): void {
+  #heedBlocked (): void {
+    if (!this.isBlocked || this.#isOver) return
     this.#hasBlocked = true
     this.#ends.pauseUpstream()
   }
 
+  #beginHead (): void {
+    if (this.#isHeadWritten) return
+    this.#isHeadWritten = true
+    this.#writeHead()
+  }
+
   #writeCounted (): void {
+    this.#beginHead()
     for (;;) {
       const chunk = this.#queue[0]
       if (chunk === undefined) return
@@ -235,14 +245,25 @@ export class Relay implements Deferred {
     }
   }
 
-  #writeChunked (): void {
+  #writeChunks (): void {
+    if (!this.#isHeadWritten) this.#response.cork(() => { this.#beginHead() })
     let bytesMax = this.#firstPieceBytes
-    for (let chunk = this.#queue[0]; chunk !== undefined; chunk = this.#queue[0], bytesMax = pieceBytes) {
-      const piece = chunk.length > bytesMax ? chunk.subarray(0, bytesMax) : chunk
+    do {
+      this.#response.cork(() => { this.#writeChunk(bytesMax) })
+      bytesMax = pieceBytes
+    } while (this.#queue.length > 0 && !this.isBlocked)
+  }
+
+  /** The server says of a piece whether the kernel has what came before it; what it holds of the piece itself shows with the next one. */
+  #writeChunk (bytesMax: number): void {
+    const chunk = this.#queue[0]
+    if (chunk !== undefined) {
+      const piece = chunk.subarray(0, bytesMax)
       if (piece.length < chunk.length) this.#queue[0] = chunk.subarray(bytesMax)
       else this.#queue.shift()
+      if (this.#response.write(piece)) this.takenBytes = this.sentBytes
+      else this.isBlocked = true
       this.sentBytes += piece.length
-      if (!this.#response.write(piece)) { this.isBlocked = true; break }
     }
     if (this.#isReleased && this.#giveLast === undefined && this.#queue.length === 0) this.#endChunks()
   }
@@ -259,7 +280,7 @@ export class Relay implements Deferred {
       this.sentBytes += last.length
       this.isBlocked = !this.#response.write(last)
     }
-    if (this.isBlocked) this.#onBlocked()
+    if (this.isBlocked) this.#heedBlocked()
     else if (this.#totalBytes >= 0) this.#done()
     else this.#endChunks()
   }

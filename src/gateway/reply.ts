@@ -63,10 +63,11 @@ export class Reply {
     })
   }
 
+  /** @param chunk valid during the call */
   push (chunk: Buffer): void {
     if (this.#isBodyless) return
     if (this.#relay !== undefined) { this.#relay.push(chunk); return }
-    this.#chunks.push(chunk)
+    this.#chunks.push(Buffer.copyBytesFrom(chunk))
     this.#collectedBytes += chunk.length
   }
 

@@ -2,13 +2,14 @@
 // streamed, and the client is paused while the upstream is slow.
 import { Readable } from 'node:stream'
 import type { HttpResponse } from 'uWebSockets.js'
-import { collectedBytesMax, streamedBytesMax } from './options.ts'
+import type { BodiesAhead } from './bodies-ahead.ts'
+import { collectedBytesMax } from './options.ts'
 
 export interface UploadEnds {
   /** All that came, or the stream of what is still coming. Called once. */
   readonly onBody: (body: Buffer | Readable) => void
-  /** More than the route allows, or than can be held while the upstream is slow. Called once, instead of or after onBody. */
-  readonly onTooLarge: (message: string) => void
+  /** More than the route allows, or, with a time to try again after, than can be held while the upstream is slow. Called once, instead of or after onBody. */
+  readonly onTooLarge: (message: string, retryAfterS?: number) => void
   /** Something came, or the upstream took something. */
   readonly onProgress: () => void
   /** Thrown where nobody else could catch it. */
@@ -17,6 +18,15 @@ export interface UploadEnds {
 
 /** What undici may keep of a body that it can't send yet. */
 const bufferedBytes = 64 * 1024
+/** Until a worker that holds too much holds less. */
+const retrySoonS = 1
+
+export interface UploadOptions {
+  readonly bytesMax: number
+  /** The Content-Length; -1 for a chunked body. */
+  readonly announcedBytes: number
+  readonly bodiesAhead: BodiesAhead
+}
 
 export class Upload {
   receivedBytes = 0
@@ -26,17 +36,18 @@ export class Upload {
   readonly #response: HttpResponse
   readonly #bytesMax: number
   readonly #announcedBytes: number
+  readonly #bodiesAhead: BodiesAhead
   readonly #ends: UploadEnds
   #collected: Buffer[] = []
   #stream: Readable | undefined
   #isOver = false
   #stretchedBytes = 0
 
-  /** @param announcedBytes the Content-Length; -1 for a chunked body */
-  constructor (response: HttpResponse, { bytesMax, announcedBytes }: { readonly bytesMax: number, readonly announcedBytes: number }, ends: UploadEnds) {
+  constructor (response: HttpResponse, { bytesMax, announcedBytes, bodiesAhead }: UploadOptions, ends: UploadEnds) {
     this.#response = response
     this.#bytesMax = bytesMax
     this.#announcedBytes = announcedBytes
+    this.#bodiesAhead = bodiesAhead
     this.#ends = ends
     response.onData((chunk, isLast) => {
       try { this.#take(chunk, isLast) } catch (error) { ends.onError(error) }
@@ -97,6 +108,7 @@ export class Upload {
     // What goes wrong with the upstream is reported by its client; a destroyed stream has nothing to add.
     stream.on('error', () => {})
     this.#stream = stream
+    this.#bodiesAhead.add(stream)
     for (const chunk of this.#collected) stream.push(chunk)
     this.#collected = []
     this.#ends.onBody(stream)
@@ -107,7 +119,7 @@ export class Upload {
     // Destroyed by the HTTP client when the upstream has answered early or failed: the exchange hears of it in a moment.
     if (stream === undefined || stream.destroyed) return
     const isRoom = stream.push(copy)
-    if (stream.readableLength > streamedBytesMax) this.#refuse('request body too large to be held while the upstream is slow')
+    if (this.#bodiesAhead.isTooFar(stream)) this.#refuse('request body too large to be held while the upstream is slow', retrySoonS)
     else if (isLast) stream.push(null)
     else if (!isRoom && !this.isPaused) {
       this.isPaused = true
@@ -115,9 +127,9 @@ export class Upload {
     }
   }
 
-  #refuse (message: string): void {
+  #refuse (message: string, retryAfterS?: number): void {
     this.#isOver = true
-    this.#ends.onTooLarge(message)
+    this.#ends.onTooLarge(message, retryAfterS)
   }
 
   #onWanted (): void {

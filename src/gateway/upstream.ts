@@ -32,7 +32,7 @@ export type CancelReason = 'timeout'
 export interface UpstreamHandlers {
   /** @param headers name in lower case, value in latin1, name, value … */
   readonly onHead: (status: number, headers: readonly string[]) => void
-  /** The chunk is the receiver's to keep; it may be empty. */
+  /** The chunk is valid during the call: who keeps it copies it. It may be empty. */
   readonly onData: (chunk: Buffer) => void
   readonly onEnd: () => void
   readonly onFailure: (failure: UpstreamFailure) => void

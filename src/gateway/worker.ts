@@ -8,6 +8,7 @@ import { runThread } from '../platform/thread.ts'
 import type { Health, MetricsJson, ThreadContext, ThreadService } from '../platform/thread.ts'
 import { openKeyDirectory } from '../registry/directory.ts'
 import { Batch } from './batch.ts'
+import { BodiesAhead } from './bodies-ahead.ts'
 import type { PortTls } from './client-port.ts'
 import { Counters } from './counters.ts'
 import { InFlight } from './in-flight.ts'
@@ -48,6 +49,7 @@ async function start ({ options, log, clock }: ThreadContext<GatewayWorkerOption
     witness: side.answered,
     batch: new Batch(onError),
     inFlight: new InFlight(),
+    bodiesAhead: new BodiesAhead(gateway.bodiesAheadBytesMax),
     counters,
     lastAnswers: new LastAnswers(counters),
     isHolding: journal.ack === 'durable',

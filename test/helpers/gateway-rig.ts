@@ -198,6 +198,7 @@ export async function startRig (t: Pick<TestContext, 'after'>, options: RigOptio
       routes: (options.routes ?? [{ id: 'api', path: '/api/**' }, { id: 'open', path: '/open/**', isPublic: true }]).map((route) => ({ ...routeDefaults, ...route })),
       upstreams: { main: { url: upstream.url, otherUrls: [], failuresMax: 3, outMs: 5000, retriesMax: 1, connectTimeoutMs: 2000, responseTimeoutMs: 10_000, idleTimeoutMs: 10_000, keepAliveMs: 4000, connectionsMax: 256, forwardHost: false, ...options.upstream } },
       requestBytesMax: 10 * 1024 * 1024,
+      bodiesAheadBytesMax: 64 * 1024 * 1024,
       headerBytesMax: 16 * 1024,
       connectionsMax: 20_000,
       inFlightMax: 4096,

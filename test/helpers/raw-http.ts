@@ -100,6 +100,7 @@ function parseChunked (rest: Buffer, result: (body: Buffer, isComplete: boolean,
     const lineEnd = rest.indexOf('\r\n', at)
     if (lineEnd < 0) return result(Buffer.concat(body), false, 0)
     const size = Number.parseInt(rest.toString('latin1', at, lineEnd), 16)
+    if (!(size >= 0)) throw new Error(`no chunk's size at byte ${at} of the body: ${JSON.stringify(rest.toString('latin1', Math.max(0, at - 40), at + 60))}`)
     const start = lineEnd + 2
     if (size === 0) return result(Buffer.concat(body), rest.length >= start + 2, start + 2)
     body.push(rest.subarray(start, start + size))

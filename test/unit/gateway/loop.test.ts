@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { Readable } from 'node:stream'
 import type { HttpResponse } from 'uWebSockets.js'
 import { Batch } from '../../../src/gateway/batch.ts'
+import { BodiesAhead } from '../../../src/gateway/bodies-ahead.ts'
 import { Counters } from '../../../src/gateway/counters.ts'
 import { ClientPace } from '../../../src/gateway/client-pace.ts'
 import { InFlight } from '../../../src/gateway/in-flight.ts'
@@ -63,7 +64,7 @@ class Sender {
   }
 }
 
-function upload (announcedBytes: number, bytesMax = 1_000_000): { readonly sender: Sender, readonly upload: Upload, readonly bodies: (Buffer | Readable)[], readonly told: string[] } {
+function upload (announcedBytes: number, bytesMax = 1_000_000, bodiesAhead = new BodiesAhead(32 * 1024 * 1024)): { readonly sender: Sender, readonly upload: Upload, readonly bodies: (Buffer | Readable)[], readonly told: string[] } {
   const sender = new Sender()
   const bodies: (Buffer | Readable)[] = []
   const told: string[] = []
@@ -71,7 +72,7 @@ function upload (announcedBytes: number, bytesMax = 1_000_000): { readonly sende
     sender,
     bodies,
     told,
-    upload: new Upload(sender as unknown as HttpResponse, { bytesMax, announcedBytes }, {
+    upload: new Upload(sender as unknown as HttpResponse, { bytesMax, announcedBytes, bodiesAhead }, {
       onBody: (body) => { bodies.push(body) },
       onTooLarge: (message) => { told.push(message) },
       onProgress: () => {},
@@ -138,6 +139,26 @@ test('a client that goes on sending although it is paused is given up before mem
   assert.ok((stream?.readableLength ?? 0) < 34 * 1024 * 1024)
   fast.upload.drop()
   assert.ok(stream?.destroyed === true && fast.sender.resumed === 1)
+})
+
+test('what is held of bodies has one bound for all, refuses none that is little ahead, and counts no body that is over', async () => {
+  const bodiesAhead = new BodiesAhead(32 * 1024 * 1024)
+  type Uploading = ReturnType<typeof upload>
+  const bodies = Array.from({ length: 3 }, () => upload(200_000_000, 200_000_000, bodiesAhead))
+  const [first, second, little] = bodies as [Uploading, Uploading, Uploading]
+  const send = ({ sender }: Uploading, mebibytes: number): void => { for (let piece = 0; piece < 2 * mebibytes; piece++) sender.send(512 * 1024, false) }
+  send(first, 20)
+  send(second, 11)
+  assert.deepEqual([first.told, second.told], [[], []])
+  send(second, 2)
+  assert.equal(second.told.length, 1)
+  send(little, 1)
+  assert.deepEqual([first.told, little.told], [[], []])
+  second.upload.end()
+  await nextTurn()
+  send(first, 10)
+  assert.deepEqual(first.told, [])
+  for (const { upload: one } of bodies) one.end()
 })
 
 test('counters as metrics', () => {
