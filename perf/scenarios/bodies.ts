@@ -72,7 +72,7 @@ async function startContestants (context: BenchContext, plan: Plan): Promise<{ r
   context.onEnd(upstream.stop)
   const nginx = await startNginx(path.join(context.folder, 'nginx'), upstream.port, nginxExtra)
   context.onEnd(nginx.stop)
-  const tollgate = await startTollgate(context, { folder: path.join(context.folder, 'tollgate'), upstreamPort: upstream.port, archiveFlushMs: plan.archiveFlushMs, prices, routes, env: { TOLLGATE_GATEWAY_BODIES_AHEAD_BYTES_MAX: bodiesAhead } })
+  const tollgate = await startTollgate(context, { folder: path.join(context.folder, 'tollgate'), upstreamPort: upstream.port, archiveFlushMs: plan.archiveFlushMs, prices, routes, env: { TOLLGATE_GATEWAY__BODIES_AHEAD_BYTES_MAX: bodiesAhead } })
   const common = { path: '', headers: { 'x-api-key': tollgate.token } }
   return {
     contestants: [
