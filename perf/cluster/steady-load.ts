@@ -86,7 +86,7 @@ export async function runSteadyLoad (context: BenchContext, { name, ratePerS, se
   const warmUp = await load(ratePerS)
   const freshness = new Freshness()
   const markers: Markers = { sent: 0, isLoading: true }
-  const shares = countShares([...Object.entries(pids).map(([role, pid]) => ({ name: role, pid })), { name: 'upstream', pid: upstream.pid }, { name: 'load', pid: process.pid }])
+  const shares = countShares([...Object.entries(pids).map(([role, pid]) => ({ name: role, pid })), { name: 'upstream', pid: upstream.pid }, { name: 'load', pid: process.pid, isAlone: true }])
   const loading = load(ratePerS * seconds).finally(() => { markers.isLoading = false })
   const sharesOfLoad = loading.then(() => shares())
   const [outcome] = await Promise.all([loading, sendMarkers(cluster, marker, freshness, markers), watchBill(cluster, marker, freshness, markers)])

@@ -39,10 +39,15 @@ function childrenOf (pid: number, all: readonly Stat[]): Stat[] {
   return all.filter((stat) => stat.parent === pid).flatMap((child) => [child, ...childrenOf(child.pid, all)])
 }
 
-/** The process and its living children. */
-function familyOf (pid: number): Stat[] {
+function statOf (pid: number): Stat {
   const own = readStat(`/proc/${pid}/stat`)
   if (own === undefined) throw new Error(`process ${pid} has ended while it was measured`)
+  return own
+}
+
+/** The process and its living children. */
+function familyOf (pid: number): Stat[] {
+  const own = statOf(pid)
   const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map((name) => readStat(`/proc/${name}/stat`)).filter((stat) => stat !== undefined)
   return [own, ...childrenOf(pid, all)]
 }
@@ -60,6 +65,9 @@ export function costOf (pid: number): Cost {
     rssBytes: family.reduce((sum, stat) => sum + stat.rssBytes, 0)
   }
 }
+
+/** User and system time of the process and its threads, milliseconds; children not included. */
+export const ownCpuMsOf = (pid: number): number => statOf(pid).cpuMs
 
 export const rssOf = (pid: number): number => costOf(pid).rssBytes
 

@@ -1,7 +1,7 @@
 // Who has the machine's processors: of each process that is known, of everything else, and what nobody had. What is left of the
 // machine says whether it is the limit.
 import { readFileSync } from 'node:fs'
-import { costBetween, costOf } from './cost.ts'
+import { costBetween, costOf, ownCpuMsOf } from './cost.ts'
 import type { Cost } from './cost.ts'
 import type { Table } from './scenario.ts'
 
@@ -10,6 +10,8 @@ export interface WatchedProcess {
   readonly pid: number
   /** A row for each of its threads too. */
   readonly isByThread?: boolean
+  /** Without its children: they have rows of their own, or are something else. */
+  readonly isAlone?: boolean
 }
 
 export interface Share { readonly name: string, readonly cores: number }
@@ -28,15 +30,17 @@ export function machineOf (text: string): Machine {
 
 const readMachine = (): Machine => machineOf(readFileSync('/proc/stat', 'latin1'))
 
+const watchedCostOf = ({ pid, isAlone = false }: WatchedProcess): Cost => isAlone ? { ...costOf(pid), cpuMs: ownCpuMsOf(pid) } : costOf(pid)
+
 /** Begins to count. @returns what gives the shares since then */
 export function countShares (processes: readonly WatchedProcess[]): () => readonly Share[] {
   const startMs = performance.now()
-  const costsBefore = processes.map(({ pid }): Cost => costOf(pid))
+  const costsBefore = processes.map(watchedCostOf)
   const machineBefore = readMachine()
   return () => {
     const wallMs = performance.now() - startMs
     const machine = readMachine()
-    const costs = processes.map(({ pid }, index) => costBetween(costsBefore[index] as Cost, costOf(pid)))
+    const costs = processes.map((watched, index) => costBetween(costsBefore[index] as Cost, watchedCostOf(watched)))
     const known = costs.reduce((sum, { cpuMs }) => sum + cpuMs, 0)
     const rows = processes.flatMap(({ name, isByThread = false }, index) => {
       const cost = costs[index] as ReturnType<typeof costBetween>

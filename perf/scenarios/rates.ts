@@ -48,7 +48,7 @@ async function startRig (context: BenchContext, plan: Plan): Promise<Rig> {
 
 /** The bill must come to exactly what was answered, whether the rate was held or not. */
 async function tryRate (context: BenchContext, rig: Rig, kind: Sample['kind'], askedPerS: number, seconds: number): Promise<Sample> {
-  const shares = countShares([{ name: 'Tollgate', pid: rig.tollgate.pid, isByThread: true }, { name: 'upstream', pid: rig.upstreamPid }, { name: 'load', pid: process.pid }])
+  const shares = countShares([{ name: 'Tollgate', pid: rig.tollgate.pid, isByThread: true }, { name: 'upstream', pid: rig.upstreamPid }, { name: 'load', pid: process.pid, isAlone: true }])
   const outcome = await runOpenModel({ ...rig.target, connections, ratePerS: askedPerS, requests: askedPerS * seconds })
   const found = shares()
   await rig.tollgate.settleBilled({ complete: outcome.requests, cutMax: 0 })

@@ -6,7 +6,7 @@ import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
-import { costBetween, costOf, rssPeakOf } from '../../../perf/harness/cost.ts'
+import { costBetween, costOf, ownCpuMsOf, rssPeakOf } from '../../../perf/harness/cost.ts'
 import { blockDeviceOf, deviceNumbers } from '../../../perf/harness/device.ts'
 import type { Cost } from '../../../perf/harness/cost.ts'
 import { writePage } from '../../../perf/harness/page.ts'
@@ -69,7 +69,7 @@ test('a scenario rewrites its own part of the page and nothing else', (t) => {
   assert.throws(() => { writePage(file, 'one', part('one', 'x')) }, /markers of "one" don't pair/)
 })
 
-test('CPU of a process counts its threads and its children', async (t) => {
+test('CPU of a process counts its threads, and its children unless they are left out', async (t) => {
   const burn = 'const end = process.cpuUsage().user + 200_000; while (process.cpuUsage().user < end);'
   const code = `
     const { Worker } = require('node:worker_threads')
@@ -87,8 +87,10 @@ test('CPU of a process counts its threads and its children', async (t) => {
   let isDone = false
   child.stdout.once('data', () => { isDone = true })
   await eventually('the work is done', () => isDone, { withinMs: 45_000 })
+  const ownCpuMs = ownCpuMsOf(pid)
   const { cpuMs, rssBytes } = costOf(pid)
   assert.ok(cpuMs >= 380, `the thread and the child worked 200 ms each, ${cpuMs} ms were seen`)
+  assert.ok(ownCpuMs >= 190 && ownCpuMs <= cpuMs - 190, `its own are those of the thread, ${ownCpuMs} of ${cpuMs} ms`)
   assert.ok(rssBytes > rssPeakOf(pid), 'the child\'s memory counts beside the process\'s own')
 })
 
