@@ -10,10 +10,11 @@ import { terminalTable } from './harness/table.ts'
 import { backlog } from './scenarios/backlog.ts'
 import { billing } from './scenarios/billing.ts'
 import { bodies } from './scenarios/bodies.ts'
+import { clusterFreshness, clusterRate } from './scenarios/cluster-freshness.ts'
 import { clusterPipeline } from './scenarios/cluster-pipeline.ts'
 import { file } from './scenarios/file.ts'
 import { flushCost } from './scenarios/flush-cost.ts'
-import { clusterRate, freshness } from './scenarios/freshness.ts'
+import { freshness } from './scenarios/freshness.ts'
 import { gateway } from './scenarios/gateway.ts'
 import { growth } from './scenarios/growth.ts'
 import { journal } from './scenarios/journal.ts'
@@ -28,7 +29,7 @@ import { spark } from './scenarios/spark.ts'
 import { stagesOfARequest } from './scenarios/stages.ts'
 import { takeOver } from './scenarios/take-over.ts'
 
-const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, scale, bodies, journal, rates, pipeline, billing, growth, memory, file, shipper, clusterPipeline, redis, freshness, clusterRate, takeOver, backlog, flushCost, rivals, spark]
+const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, scale, bodies, journal, rates, freshness, pipeline, billing, growth, memory, file, shipper, clusterPipeline, redis, clusterFreshness, clusterRate, takeOver, backlog, flushCost, rivals, spark]
 /** All scenarios of the cluster. */
 const clusterGroup = 'cluster'
 

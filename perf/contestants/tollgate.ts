@@ -41,7 +41,7 @@ export async function usageCounts ({ files, memberId }: Tollgate, by: 'key' | 'e
 }
 
 /** The member's bill over HTTP: how many requests it charges for. */
-async function billedOf (files: ProgramFiles, memberId: number, memberToken: string): Promise<number> {
+export async function billedOf (files: ProgramFiles, memberId: number, memberToken: string): Promise<number> {
   const url = `http://127.0.0.1:${files.ports.billing}/api/aggregation/v1/member/${memberId}/charge/total?startDate=${day(-1)}&endDate=${day(0)}`
   const response = await fetch(url, { headers: { authorization: `Bearer ${memberToken}` } })
   const content = await response.json() as { success: boolean, result: { totalCount: number } }

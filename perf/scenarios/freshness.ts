@@ -1,67 +1,64 @@
-// From an answer to the bill, at a constant rate through a cluster: for a minute, and for as long as the first system was asked to.
-import { connections, lookEveryMs, markerEveryMs, runSteadyLoad } from '../cluster/steady-load.ts'
-import type { SteadyLoad } from '../cluster/steady-load.ts'
-import { kafkaText } from '../cluster/services.ts'
-import { sharesTable } from '../harness/cpu-shares.ts'
-import { percentileOf } from '../harness/rounds.ts'
-import type { BenchContext, Scenario, ScenarioResult, Table } from '../harness/scenario.ts'
-import { megabytes, short, thousands } from '../harness/table.ts'
+// From an answer to the bill, with all roles in one process: at a rate that is easy, and at the highest that is asked of it.
+import path from 'node:path'
+import { runJson } from '../../test/helpers/program.ts'
+import { meteredPath } from '../contestants/answer.ts'
+import { startUpstream } from '../contestants/line-up.ts'
+import { billedOf, startTollgate } from '../contestants/tollgate.ts'
+import type { Tollgate } from '../contestants/tollgate.ts'
+import { freshnessTable, markersText } from '../harness/freshness-table.ts'
+import type { FreshnessAt } from '../harness/freshness-table.ts'
+import type { BenchContext, Scenario, ScenarioResult } from '../harness/scenario.ts'
+import { short, thousands } from '../harness/table.ts'
+import { watchFreshness } from '../load/freshness.ts'
+import type { Marker } from '../load/freshness.ts'
+import { runOpenModel } from '../load/open-model.ts'
+import type { OpenModelOutcome } from '../load/open-model.ts'
 
-function freshnessTable ({ outcome, freshnessMs }: SteadyLoad, ratePerS: number): Table {
-  const at = (share: number): string => short(percentileOf(freshnessMs, share) / 1000)
+const connections = 64
+
+interface Plan { readonly ratesPerS: readonly number[], readonly seconds: number, readonly archiveFlushMs: number }
+/** The archive's interval is the configuration's default. */
+const fullPlan: Plan = { ratesPerS: [1_000, 10_000], seconds: 60, archiveFlushMs: 60_000 }
+const quickPlan: Plan = { ratesPerS: [100, 500], seconds: 3, archiveFlushMs: 1_000 }
+
+/** A member of its own for each load: its bill begins with nothing. */
+async function createMarker ({ files }: Tollgate): Promise<Marker> {
+  const { memberId } = await runJson<{ memberId: number }>(files, ['member', 'create', '--name', 'marker'])
+  const { token } = await runJson<{ token: string }>(files, ['key', 'create', '--member', String(memberId), '--grade', 'GRADE_PREMIUM'])
+  const memberToken = (await runJson<{ token: string }>(files, ['member', 'token', String(memberId)])).token
+  return { port: files.ports.gateway, path: meteredPath, token, countBilled: () => billedOf(files, memberId, memberToken) }
+}
+
+async function measureAt (context: BenchContext, tollgate: Tollgate, ratePerS: number, seconds: number): Promise<FreshnessAt> {
+  const load = (requests: number): Promise<OpenModelOutcome> =>
+    runOpenModel({ port: tollgate.files.ports.gateway, path: meteredPath, headers: { 'x-api-key': tollgate.token }, connections, ratePerS, requests })
+  const marker = await createMarker(tollgate)
+  const warmUp = await load(ratePerS)
+  const watched = await watchFreshness(marker, load(ratePerS * seconds))
+  const { outcome, freshnessMs } = watched
+  await tollgate.settleBilled({ complete: warmUp.requests + outcome.requests, cutMax: 0 })
+  context.say(`${thousands(ratePerS)} requests/s for ${seconds} s: on the bill after ${short((freshnessMs.at(-1) ?? NaN) / 1000)} s at most`)
+  return { ...watched, ratePerS }
+}
+
+async function run (context: BenchContext): Promise<ScenarioResult> {
+  const { ratesPerS, seconds, archiveFlushMs } = context.isQuick ? quickPlan : fullPlan
+  const upstream = await startUpstream(context)
+  const tollgate = await startTollgate(context, { folder: path.join(context.folder, 'tollgate'), upstreamPort: upstream.port, archiveFlushMs })
+  const samples: FreshnessAt[] = []
+  for (const ratePerS of ratesPerS) samples.push(await measureAt(context, tollgate, ratePerS, seconds))
+  context.say('tollgate verify')
+  await tollgate.verify()
   return {
-    title: `From an answer to the bill at ${thousands(ratePerS)} requests/s, seconds`,
-    columns: ['p50', 'p90', 'p99', 'most', 'requests/s', 'answers: p50 ms', 'p99 ms'],
-    rows: [[at(0.5), at(0.9), at(0.99), at(1), short(outcome.requests / outcome.seconds), short(outcome.latencyMsP50), short(outcome.latencyMsP99)]],
-    notes: []
-  }
-}
-
-function memoryTable ({ memory }: SteadyLoad): Table {
-  return {
-    title: 'Memory of each role, MB',
-    columns: ['role', 'idle', 'most'],
-    rows: memory.map(({ role, idleBytes, peakBytes }) => [role, megabytes(idleBytes), megabytes(peakBytes)]),
-    notes: ['Resident, with pages of files that are mapped. idle: five seconds after all were ready; most: until all was on the bills.']
-  }
-}
-
-function settingsOf ({ requests, markersSent }: SteadyLoad, ratePerS: number, seconds: number): string[] {
-  return [
-    kafkaText,
-    `One gateway, one aggregator, one billing server, each a process of its own, default configuration. ${thousands(ratePerS)} requests/s over ${connections} connections for ${seconds} s, sent whether or not earlier ones were answered; each authenticated, limited, durably metered.`,
-    `Freshness: beside the load another member sends a request each ${markerEveryMs} ms (${markersSent} in all), and its bill is asked for over HTTP each ${lookEveryMs} ms: from the answer's last byte to the first bill with the request on it.`,
-    `After it: the bills come to ${thousands(requests)}, as many as were answered, and \`tollgate verify\` agrees.`
-  ]
-}
-
-async function runFreshness (context: BenchContext): Promise<ScenarioResult> {
-  const [ratePerS, seconds] = context.isQuick ? [500, 8] : [1_000, 60]
-  const load = await runSteadyLoad(context, { name: 'freshness', ratePerS, seconds })
-  return { settings: settingsOf(load, ratePerS, seconds), tables: [freshnessTable(load, ratePerS)], files: [], samples: [load] }
-}
-
-const firstSystemRatePerS = 1_000
-const firstSystemS = 1_800
-
-async function runClusterRate (context: BenchContext): Promise<ScenarioResult> {
-  const ratePerS = context.isQuick ? 500 : firstSystemRatePerS
-  const seconds = context.rateS ?? (context.isQuick ? 8 : firstSystemS)
-  const load = await runSteadyLoad(context, { name: 'rate', ratePerS, seconds })
-  return {
-    settings: settingsOf(load, ratePerS, seconds),
-    tables: [{
-      title: `${thousands(ratePerS)} requests/s for ${seconds} s through the cluster`,
-      columns: ['requests', 'requests/s', 'on the bills', 'answers: p50 ms', 'p99 ms', 'most ms'],
-      rows: [[
-        thousands(load.outcome.requests), short(load.outcome.requests / load.outcome.seconds), `${thousands(load.requests)} of ${thousands(load.requests)}`, short(load.outcome.latencyMsP50), short(load.outcome.latencyMsP99), short(load.outcome.latencyMsMax)
-      ]],
-      notes: ['on the bills: with those of the warm-up and of the member whose bill was watched.']
-    }, freshnessTable(load, ratePerS), memoryTable(load), sharesTable('Who had the machine meanwhile', load.shares)],
+    settings: [
+      `Tollgate with all roles in one process, default configuration with grades that never refuse; ${connections} connections, requests sent when they are due, whether or not earlier ones were answered, ${seconds} s at each rate; each authenticated, limited, durably metered. Load, upstream and Tollgate share the machine.`,
+      markersText(samples.reduce((sum, { markersSent }) => sum + markersSent, 0)),
+      'After each rate: both bills came to exactly as many requests as were answered; `tollgate verify` agreed.'
+    ],
+    tables: [freshnessTable(samples)],
     files: [],
-    samples: [load]
+    samples
   }
 }
 
-export const freshness: Scenario = { name: 'freshness', title: 'From an answer to the bill', isCluster: true, run: runFreshness }
-export const clusterRate: Scenario = { name: 'cluster-rate', title: 'The first system\'s rate through the cluster', isCluster: true, run: runClusterRate }
+export const freshness: Scenario = { name: 'freshness', title: 'From an answer to the bill', run }

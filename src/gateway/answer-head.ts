@@ -105,13 +105,25 @@ export function writeFacts (response: HttpResponse, { traceId, cors }: AnswerFac
   for (let at = 0; at < cors.length; at += 2) response.writeHeader(cors[at] as string, cors[at + 1] as string)
 }
 
-/** An answer whose body is here, or has none. Call it corked. */
-export function writeWholeAnswer (response: HttpResponse, { contentLength }: AnswerHead, { chunks, isBodyless, isHead, mustClose }: { readonly chunks: readonly Buffer[], readonly isBodyless: boolean, readonly isHead: boolean, readonly mustClose: boolean }): void {
-  if (!isBodyless) response.end(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks), mustClose)
-  else if (isHead && contentLength >= 0) response.endWithoutBody(contentLength, mustClose)
+/** An answer whose body is here, or has none. Call it corked. @returns see `endWhole` */
+export function writeWholeAnswer (response: HttpResponse, { contentLength }: AnswerHead, { body, isBodyless, isHead, mustClose }: { readonly body: Buffer, readonly isBodyless: boolean, readonly isHead: boolean, readonly mustClose: boolean }): boolean {
+  if (!isBodyless) return endWhole(response, body, mustClose)
+  if (isHead && contentLength >= 0) response.endWithoutBody(contentLength, mustClose)
   else {
     // 204 and 304 have no length, and the server takes no other arguments without one.
     if (mustClose) response.writeHeader('Connection', 'close')
     response.endWithoutBody()
   }
+  return true
+}
+
+/**
+ * Ends an answer with its body. What the server is told to end it keeps, however much the client hasn't taken of earlier answers, or
+ * drops, where it doesn't fit the cork: so it is asked whether it can.
+ * @returns false: the client takes nothing, and the rest of the body, from the response's write offset, has to be given later
+ */
+export function endWhole (response: HttpResponse, body: Buffer, mustClose: boolean): boolean {
+  if (!mustClose && body.length > 0) return response.tryEnd(body, body.length)[1]
+  response.end(body, mustClose)
+  return true
 }

@@ -238,7 +238,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     // The connection can't serve another request while this one's body is not at its end, or when the gateway stops.
     const mustClose = this.facts.isChunked || this.#services.isStopping || this.#upload?.isComplete === false
     this.#upload?.drop()
-    if (this.#reply.release(mustClose)) this.#answered()
+    if (this.#reply.release(mustClose) && this.#phase !== 'over') this.#answered()
     crashPoint('gateway.after-release')
   }
 

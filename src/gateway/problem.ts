@@ -2,7 +2,7 @@
 import { gatewayErrors } from '../domain/errors.ts'
 import type { GatewayErrorCode } from '../domain/errors.ts'
 import type { HttpResponse } from 'uWebSockets.js'
-import { writeFacts } from './answer-head.ts'
+import { endWhole, writeFacts } from './answer-head.ts'
 import type { AnswerFacts } from './answer-head.ts'
 import { rateLimitText, refusedText, writeRate } from './rate-limits.ts'
 import { statusLine } from './status-line.ts'
@@ -24,8 +24,8 @@ export function problemBody ({ code, message }: Problem, traceId: string): strin
   return '{"code":"' + code + '","message":"' + (message ?? gatewayErrors[code].message) + '","traceId":"' + traceId + '"}'
 }
 
-/** Call it corked. */
-export function writeProblem (response: HttpResponse, problem: Problem, { facts, mustClose }: { readonly facts: ProblemFacts, readonly mustClose: boolean }): void {
+/** Call it corked. @returns see `endWhole` */
+export function writeProblem (response: HttpResponse, problem: Problem, { facts, mustClose }: { readonly facts: ProblemFacts, readonly mustClose: boolean }): boolean {
   const body = problemBody(problem, facts.traceId)
   const { rate } = facts
   response.writeStatus(statusLine(problemStatus(problem)))
@@ -33,8 +33,9 @@ export function writeProblem (response: HttpResponse, problem: Problem, { facts,
   writeFacts(response, facts)
   if (problem.retryAfterS !== undefined) response.writeHeader('Retry-After', '' + problem.retryAfterS)
   if (rate !== undefined) writeRate(response, rate, problem.code === 'G0006' ? refusedText(problem.retryAfterS ?? 1) : rateLimitText(rate.limit, rate.remaining))
-  if (facts.isHead) response.endWithoutBody(body.length, mustClose)
-  else response.end(body, mustClose)
+  if (!facts.isHead) return endWhole(response, Buffer.from(body), mustClose)
+  response.endWithoutBody(body.length, mustClose)
+  return true
 }
 
 export interface ProblemFacts extends AnswerFacts { readonly isHead: boolean }

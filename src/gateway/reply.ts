@@ -11,6 +11,9 @@ import type { Problem } from './problem.ts'
 import { Relay } from './relay.ts'
 import type { GiveLast, RelayEnds } from './relay.ts'
 
+/** What a relay needs of the exchange. */
+interface Onward { readonly batch: Batch, readonly ends: RelayEnds }
+
 export class Reply {
   status = 0
   /** An answer of the gateway's own, in place of the upstream's. */
@@ -23,6 +26,7 @@ export class Reply {
   #head = noAnswerHead
   #isBodyless = false
   #relay: Relay | undefined
+  #onward: Onward | undefined
   #chunks: Buffer[] = []
   #collectedBytes = 0
 
@@ -54,6 +58,7 @@ export class Reply {
   begin (status: number, head: AnswerHead, batch: Batch, ends: RelayEnds): void {
     this.status = status
     this.#head = head
+    this.#onward = { batch, ends }
     this.#isBodyless = this.#facts.isHead || status === 204 || status === 304
     if (this.#isBodyless || (head.contentLength >= 0 && head.contentLength <= wholeAnswerBytesMax)) return
     const { isChunked } = this.#facts
@@ -106,7 +111,7 @@ export class Reply {
     // The server closes the connection by itself, unless the client doesn't take what has a body: the others are short, and never waited for.
     if (isLast && this.#giveLast !== undefined) this.#giveLast(give, () => this.#isBodyless ? 'none' : 'likely')
     else give()
-    return true
+    return this.#relay === undefined
   }
 
   /** Nothing more is written. */
@@ -126,8 +131,22 @@ export class Reply {
   #writeHead (): void { writeAnswerHead(this.#response, this.status, this.#head.headers, this.#facts) }
 
   #writeWhole (mustClose: boolean): void {
-    if (this.problem !== undefined) { writeProblem(this.#response, this.problem, { facts: this.#facts, mustClose }); return }
+    if (this.problem !== undefined) {
+      // A client that asks on and takes no answers has nothing to lose.
+      if (!writeProblem(this.#response, this.problem, { facts: this.#facts, mustClose })) this.close()
+      return
+    }
     this.#writeHead()
-    writeWholeAnswer(this.#response, this.#head, { chunks: this.#chunks, isBodyless: this.#isBodyless, isHead: this.#facts.isHead, mustClose })
+    const body = this.#chunks.length === 1 ? this.#chunks[0] as Buffer : Buffer.concat(this.#chunks)
+    if (!writeWholeAnswer(this.#response, this.#head, { body, isBodyless: this.#isBodyless, isHead: this.#facts.isHead, mustClose })) this.#relayRest(body)
+  }
+
+  #relayRest (body: Buffer): void {
+    if (this.#onward === undefined) return
+    const relay = new Relay(this.#response, { ...this.#onward, totalBytes: body.length, giveLast: undefined }, () => {})
+    relay.sentBytes = relay.receivedBytes = this.#response.getWriteOffset()
+    this.#relay = relay
+    relay.push(body.subarray(relay.sentBytes))
+    relay.release()
   }
 }

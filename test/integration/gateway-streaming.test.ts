@@ -206,6 +206,43 @@ test('answers of unknown length lose nothing on their way to clients that read b
   }))
 })
 
+/** Lengths of the bodies of answers that follow one another, the last as far as it has come. */
+function bodyLengths (bytes: Buffer): number[] {
+  const lengths: number[] = []
+  for (let at = 0; at < bytes.length;) {
+    const start = bytes.indexOf('\r\n\r\n', at) + 4
+    const head = bytes.toString('latin1', at, start)
+    assert.match(head, /^HTTP\/1\.1 200 OK\r\n/)
+    const length = Number(/\r\ncontent-length: (\d+)\r\n/i.exec(head)?.[1])
+    lengths.push(Math.min(length, bytes.length - start))
+    at = start + length
+  }
+  return lengths
+}
+
+for (const bodyBytes of [60_000, 10_000]) {
+  test(`a client that asks on without reading gets every answer whole, and is not buffered without end (${bodyBytes} bytes)`, async (t) => {
+    const rig = await startRig(t)
+    const client = new RawClient(rig.port)
+    client.socket.pause()
+    let asked = 0
+    const isAnswered = (): boolean => rig.journal.counts().answered === asked
+    // The next one when the last is answered: the server closes a connection with two requests unanswered.
+    for (let isTaken = true; isTaken && asked * bodyBytes < 2 * onTheWayBytesMax;) {
+      client.send(requestText(`GET /api/big?bytes=${bodyBytes}`, { 'X-API-KEY': rig.token() }))
+      asked++
+      await rig.journal.events(asked)
+      isTaken = await eventually('the answer is with the kernel', isAnswered, { withinMs: 1_000, everyMs: 1 }).catch(() => false)
+    }
+    assert.ok(asked > 1 && asked * bodyBytes < onTheWayBytesMax, `${asked} answers, and more are taken`)
+    client.socket.resume()
+    await eventually('all of them are here', () => bodyLengths(client.received()).reduce((sum, length) => sum + length, 0) === asked * bodyBytes, { everyMs: 250 })
+    assert.deepEqual(bodyLengths(client.received()), Array.from({ length: asked }, () => bodyBytes))
+    await eventually('all of them are answered', isAnswered)
+    client.destroy()
+  })
+}
+
 test('a body that grows beyond the limit is refused with 413, and the upstream is told', async (t) => {
   const rig = await startRig(t, { gateway: { requestBytesMax: 500_000 } })
   const client = new RawClient(rig.port)

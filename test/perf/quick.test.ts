@@ -7,7 +7,7 @@ import process from 'node:process'
 import { after, describe, test } from 'node:test'
 
 const bench = path.resolve(import.meta.dirname, '../../bin/bench')
-const embedded = ['gateway', 'file', 'scale', 'bodies', 'journal', 'rates', 'stages', 'growth', 'billing', 'pipeline', 'memory']
+const embedded = ['gateway', 'file', 'scale', 'bodies', 'journal', 'rates', 'freshness', 'stages', 'growth', 'billing', 'pipeline', 'memory']
 /** They wait more than they work: three at a time on two cores. */
 const atOnce = 3
 const withinMs = 20 * 60_000

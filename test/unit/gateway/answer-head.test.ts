@@ -2,9 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { HttpResponse } from 'uWebSockets.js'
 import { readAnswerHead, writeAnswerHead, writeWholeAnswer } from '../../../src/gateway/answer-head.ts'
+import { Batch } from '../../../src/gateway/batch.ts'
+import type { RequestFacts } from '../../../src/gateway/facts.ts'
 import { problemBody, problemStatus, writeProblem } from '../../../src/gateway/problem.ts'
 import { rateLimitText, refusedText, retryAfterS, routeLimits } from '../../../src/gateway/rate-limits.ts'
 import type { RouteLimit } from '../../../src/gateway/rate-limits.ts'
+import { Reply } from '../../../src/gateway/reply.ts'
 import { createRouter } from '../../../src/gateway/router.ts'
 import { statusLine } from '../../../src/gateway/status-line.ts'
 import { traceIdOf, traceparentOf } from '../../../src/gateway/trace-id.ts'
@@ -68,7 +71,7 @@ test('an answer is written in the order that the server needs', () => {
 test('an answer without a body is ended without one', () => {
   const written = (contentLength: number, more: Partial<Parameters<typeof writeWholeAnswer>[2]>): unknown[][] => {
     const spy = new Spy()
-    writeWholeAnswer(spy.response, { headers: [], contentLength, unitsText: '' }, { chunks: [], isBodyless: true, isHead: false, mustClose: false, ...more })
+    writeWholeAnswer(spy.response, { headers: [], contentLength, unitsText: '' }, { body: Buffer.alloc(0), isBodyless: true, isHead: false, mustClose: false, ...more })
     return spy.calls
   }
   assert.deepEqual(written(5, { isHead: true, mustClose: true }), [['endWithoutBody', 5, true]])
@@ -76,7 +79,47 @@ test('an answer without a body is ended without one', () => {
   assert.deepEqual(written(-1, { isHead: true, mustClose: true }), [['writeHeader', 'Connection', 'close'], ['endWithoutBody']])
   assert.deepEqual(written(-1, { isHead: true }), [['endWithoutBody']])
   assert.deepEqual(written(5, {}), [['endWithoutBody']])
-  assert.deepEqual(written(2, { isBodyless: false, chunks: [Buffer.from('a'), Buffer.from('b')], mustClose: true }), [['end', Buffer.from('ab'), true]])
+  assert.deepEqual(written(2, { isBodyless: false, body: Buffer.from('ab'), mustClose: true }), [['end', Buffer.from('ab'), true]])
+})
+
+test('an answer that the client does not take is not left with the server', () => {
+  const refusing = (offset: number): { readonly response: HttpResponse, readonly given: string[], readonly take: () => void } => {
+    const given: string[] = []
+    let onWritable: ((offset: number) => boolean) | undefined
+    let isTaken = false
+    const response: Partial<Record<string, (...values: never[]) => unknown>> = {
+      cork: (action: () => void) => { action() },
+      writeStatus: () => response, writeHeader: () => response,
+      onWritable: (handler: (offset: number) => boolean) => { onWritable = handler },
+      getWriteOffset: () => offset,
+      tryEnd: (body: Buffer) => {
+        given.push(body.toString())
+        return [isTaken, isTaken]
+      },
+      close: () => { given.push('closed') }
+    }
+    return { response: response as unknown as HttpResponse, given, take: () => { isTaken = true; onWritable?.(offset) } }
+  }
+  const facts = { traceId: 'id', cors: [], isHead: false, isChunked: false } as unknown as RequestFacts
+  const thrown = (error: unknown): void => { throw error }
+  let done = 0
+  const ends = { pauseUpstream: () => {}, resumeUpstream: () => {}, onDone: () => { done++ }, onError: thrown }
+  const answering = refusing(2)
+  const reply = new Reply(answering.response, facts, undefined)
+  reply.begin(200, { headers: [], contentLength: 5, unitsText: '' }, new Batch(thrown), ends)
+  reply.push(Buffer.from('hello'))
+  assert.equal(reply.complete(), 5)
+  assert.equal(reply.release(false), false)
+  assert.deepEqual([reply.isBlocked, done], [true, 0])
+  answering.take()
+  assert.deepEqual([answering.given, reply.isBlocked, done], [['hello', 'llo', 'llo'], false, 1])
+
+  const saysNo = refusing(0)
+  const refusal = new Reply(saysNo.response, facts, undefined)
+  refusal.replace({ code: 'G0001' })
+  assert.equal(refusal.release(false), true)
+  assert.deepEqual(saysNo.given, [problemBody({ code: 'G0001' }, 'id'), 'closed'])
+  assert.ok(refusal.isClientGone)
 })
 
 test('problems: status, body and headers', () => {

@@ -1,8 +1,8 @@
 // The pure parts of the cluster's scenarios.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Freshness } from '../../../perf/cluster/freshness.ts'
 import { threadTable } from '../../../perf/harness/thread-table.ts'
+import { Freshness } from '../../../perf/load/freshness.ts'
 import { Workload } from '../../../perf/pipeline/workload.ts'
 import type { Caller } from '../../../src/gateway/authentication.ts'
 
