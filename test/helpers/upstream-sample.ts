@@ -116,6 +116,10 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
     response.writeHead(200, { 'content-length': 2 }).end('ok')
   },
   chunked: ({ response }) => { response.writeHead(200); response.write('one,'); response.write('two,'); response.end('three') },
+  /** /big-head?bytes=…: a header of that length, and no body. */
+  'big-head': ({ response, url }) => {
+    response.writeHead(200, { 'x-filler': 'x'.repeat(Number(url.searchParams.get('bytes'))), 'content-length': 0 }).end()
+  },
   /** /big?bytes=…, with a Content-Length or (&chunked) without, as fast as it is taken. */
   big: ({ response, url, sample }) => {
     const totalBytes = Number(url.searchParams.get('bytes'))
