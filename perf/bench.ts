@@ -30,8 +30,10 @@ import { stagesOfARequest } from './scenarios/stages.ts'
 import { takeOver } from './scenarios/take-over.ts'
 
 const scenarios: readonly Scenario[] = [gateway, stagesOfARequest, scale, bodies, journal, rates, freshness, pipeline, billing, growth, memory, file, shipper, clusterPipeline, redis, clusterFreshness, clusterRate, takeOver, backlog, flushCost, rivals, spark]
-/** All scenarios of the cluster. */
+/** All scenarios of the cluster; and all there are. */
 const clusterGroup = 'cluster'
+const everyGroup = 'all'
+const groups: readonly string[] = [clusterGroup, everyGroup]
 
 interface Options {
   readonly wanted: readonly Scenario[]
@@ -58,10 +60,10 @@ function readOptions (): Options {
     if (!Number.isInteger(value) || value < 1 || value > max) throw new UsageError(`--${name} takes a whole number from 1 to ${max}, not "${text ?? ''}"`)
     return value
   }
-  const unknown = positionals.filter((name) => name !== clusterGroup && !scenarios.some((scenario) => scenario.name === name))
-  if (unknown.length > 0) throw new UsageError(`no such scenario: ${unknown.join(', ')}; there are ${[...scenarios.map((scenario) => scenario.name), clusterGroup].join(', ')}`)
+  const unknown = positionals.filter((name) => !groups.includes(name) && !scenarios.some((scenario) => scenario.name === name))
+  if (unknown.length > 0) throw new UsageError(`no such scenario: ${unknown.join(', ')}; there are ${[...scenarios.map((scenario) => scenario.name), ...groups].join(', ')}`)
   const chosen = (name: 'events' | 'rows' | 'rate-seconds', max: number): number | undefined => values[name] === undefined ? undefined : whole(name, values[name], 0, max)
-  const isInGroup = ({ isCluster = false, isNamedOnly = false }: Scenario): boolean => !isNamedOnly && (isCluster ? positionals.includes(clusterGroup) : positionals.length === 0)
+  const isInGroup = ({ isCluster = false, isNamedOnly = false }: Scenario): boolean => positionals.includes(everyGroup) || (!isNamedOnly && (isCluster ? positionals.includes(clusterGroup) : positionals.length === 0))
   return {
     wanted: scenarios.filter((scenario) => positionals.includes(scenario.name) || isInGroup(scenario)),
     isQuick,
