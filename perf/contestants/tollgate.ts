@@ -41,7 +41,7 @@ export async function usageCounts ({ files, memberId }: Tollgate, by: 'key' | 'e
 }
 
 /** The member's bill over HTTP: how many requests it charges for. */
-export async function billedOf (files: ProgramFiles, memberId: number, memberToken: string): Promise<number> {
+async function billedOf (files: ProgramFiles, memberId: number, memberToken: string): Promise<number> {
   const url = `http://127.0.0.1:${files.ports.billing}/api/aggregation/v1/member/${memberId}/charge/total?startDate=${day(-1)}&endDate=${day(0)}`
   const response = await fetch(url, { headers: { authorization: `Bearer ${memberToken}` } })
   const content = await response.json() as { success: boolean, result: { totalCount: number } }
@@ -107,6 +107,23 @@ export interface TollgateSetup {
   readonly prepare?: (files: ProgramFiles) => Promise<void>
 }
 
+export interface Caller {
+  readonly memberId: number
+  /** Goes into X-API-KEY. */
+  readonly token: string
+  /** Asks for its bill over HTTP. @returns requests on it */
+  readonly countBilled: () => Promise<number>
+}
+
+/** A member with one key. @param memberId the next free one where it isn't said */
+export async function createCaller (files: ProgramFiles, name: string, memberId?: number): Promise<Caller> {
+  const member = await runJson<{ memberId: number }>(files, ['member', 'create', '--name', name, ...(memberId === undefined ? [] : ['--id', String(memberId)])])
+  const id = String(member.memberId)
+  const { token } = await runJson<{ token: string }>(files, ['key', 'create', '--member', id, '--grade', 'GRADE_PREMIUM'])
+  const memberToken = (await runJson<{ token: string }>(files, ['member', 'token', id])).token
+  return { memberId: member.memberId, token, countBilled: () => billedOf(files, member.memberId, memberToken) }
+}
+
 /** Started, with a member and a key; stopped at the scenario's end. */
 export async function startTollgate (context: BenchContext, setup: TollgateSetup): Promise<Tollgate> {
   const extra = `archive: { flushIntervalMs: ${setup.archiveFlushMs} }\n${setup.extra ?? ''}`
@@ -117,10 +134,8 @@ export async function startTollgate (context: BenchContext, setup: TollgateSetup
   const env = { ...setup.env, ...(setup.preload === undefined ? {} : { NODE_OPTIONS: `--import=${pathToFileURL(path.resolve(setup.preload)).href}` }) }
   await setup.prepare?.(files)
   const program = await startMeasured(context, files, { env })
-  const { memberId } = await runJson<{ memberId: number }>(files, ['member', 'create', '--name', 'bench', ...(setup.memberId === undefined ? [] : ['--id', String(setup.memberId)])])
-  const { token } = await runJson<{ token: string }>(files, ['key', 'create', '--member', String(memberId), '--grade', 'GRADE_PREMIUM'])
-  const memberToken = (await runJson<{ token: string }>(files, ['member', 'token', String(memberId)])).token
-  const books = new Books(() => billedOf(files, memberId, memberToken), files.ports.operator)
+  const { memberId, token, countBilled } = await createCaller(files, 'bench', setup.memberId)
+  const books = new Books(countBilled, files.ports.operator)
   return {
     files,
     pid: program.pid,

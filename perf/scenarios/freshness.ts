@@ -1,16 +1,14 @@
 // From an answer to the bill, with all roles in one process: at a rate that is easy, and at the highest that is asked of it.
 import path from 'node:path'
-import { runJson } from '../../test/helpers/program.ts'
 import { meteredPath } from '../contestants/answer.ts'
 import { startUpstream } from '../contestants/line-up.ts'
-import { billedOf, startTollgate } from '../contestants/tollgate.ts'
+import { createCaller, startTollgate } from '../contestants/tollgate.ts'
 import type { Tollgate } from '../contestants/tollgate.ts'
 import { freshnessTable, markersText } from '../harness/freshness-table.ts'
 import type { FreshnessAt } from '../harness/freshness-table.ts'
 import type { BenchContext, Scenario, ScenarioResult } from '../harness/scenario.ts'
 import { short, thousands } from '../harness/table.ts'
 import { watchFreshness } from '../load/freshness.ts'
-import type { Marker } from '../load/freshness.ts'
 import { runOpenModel } from '../load/open-model.ts'
 import type { OpenModelOutcome } from '../load/open-model.ts'
 
@@ -21,20 +19,13 @@ interface Plan { readonly ratesPerS: readonly number[], readonly seconds: number
 const fullPlan: Plan = { ratesPerS: [1_000, 10_000], seconds: 60, archiveFlushMs: 60_000 }
 const quickPlan: Plan = { ratesPerS: [100, 500], seconds: 3, archiveFlushMs: 1_000 }
 
-/** A member of its own for each load: its bill begins with nothing. */
-async function createMarker ({ files }: Tollgate): Promise<Marker> {
-  const { memberId } = await runJson<{ memberId: number }>(files, ['member', 'create', '--name', 'marker'])
-  const { token } = await runJson<{ token: string }>(files, ['key', 'create', '--member', String(memberId), '--grade', 'GRADE_PREMIUM'])
-  const memberToken = (await runJson<{ token: string }>(files, ['member', 'token', String(memberId)])).token
-  return { port: files.ports.gateway, path: meteredPath, token, countBilled: () => billedOf(files, memberId, memberToken) }
-}
-
 async function measureAt (context: BenchContext, tollgate: Tollgate, ratePerS: number, seconds: number): Promise<FreshnessAt> {
   const load = (requests: number): Promise<OpenModelOutcome> =>
     runOpenModel({ port: tollgate.files.ports.gateway, path: meteredPath, headers: { 'x-api-key': tollgate.token }, connections, ratePerS, requests })
-  const marker = await createMarker(tollgate)
+  // A member of its own for each load: its bill begins with nothing.
+  const marker = await createCaller(tollgate.files, 'marker')
   const warmUp = await load(ratePerS)
-  const watched = await watchFreshness(marker, load(ratePerS * seconds))
+  const watched = await watchFreshness({ ...marker, port: tollgate.files.ports.gateway, path: meteredPath }, load(ratePerS * seconds))
   const { outcome, freshnessMs } = watched
   await tollgate.settleBilled({ complete: warmUp.requests + outcome.requests, cutMax: 0 })
   context.say(`${thousands(ratePerS)} requests/s for ${seconds} s: on the bill after ${short((freshnessMs.at(-1) ?? NaN) / 1000)} s at most`)

@@ -52,7 +52,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   constructor (services: Services, response: HttpResponse, connection: HttpResponse | undefined) {
     this.#services = services
     this.#response = response
-    this.#reply = new Reply(response, this.facts, connection === undefined ? undefined : (give, rest) => { services.lastAnswers.give(connection, give, rest) })
+    this.#reply = new Reply(response, this.facts, { batch: services.batch, ends: this, giveLast: connection === undefined ? undefined : (give, rest) => { services.lastAnswers.give(connection, give, rest) } })
     response.onAborted(() => { this.#onClientGone() })
   }
 
@@ -86,7 +86,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
   /** Answers by itself, without a body, in the loop's next turn: not metered. */
   answer (status: number, headers: HeaderList): void {
     this.#phase = 'refusing'
-    this.#reply.begin(status, { ...noAnswerHead, headers }, this.#services.batch, this)
+    this.#reply.begin(status, { ...noAnswerHead, headers })
     this.#services.batch.add(this)
   }
 
@@ -153,7 +153,7 @@ export class Exchange implements UpstreamHandlers, Deferred, Waiting {
     const head = readAnswerHead(received, { unitsHeader: this.#forwarding?.unitsHeader ?? '', isLimited: this.facts.rate !== undefined, hasCors: this.facts.route?.cors !== undefined })
     if (head === undefined) { this.#call?.cancel(); this.onFailure('invalid'); return }
     this.#phase = 'receiving'
-    this.#reply.begin(status, head, this.#services.batch, this)
+    this.#reply.begin(status, head)
     this.#waitForBytes()
   }
 

@@ -3,16 +3,15 @@
 import type { HttpResponse } from 'uWebSockets.js'
 import { noAnswerHead, writeAnswerHead, writeWholeAnswer } from './answer-head.ts'
 import type { AnswerHead } from './answer-head.ts'
-import type { Batch } from './batch.ts'
 import type { RequestFacts } from './facts.ts'
 import { wholeAnswerBytesMax } from './options.ts'
 import { problemBody, problemStatus, writeProblem } from './problem.ts'
 import type { Problem } from './problem.ts'
 import { Relay } from './relay.ts'
-import type { GiveLast, RelayEnds } from './relay.ts'
+import type { RelayOptions } from './relay.ts'
 
-/** What a relay needs of the exchange. */
-interface Onward { readonly batch: Batch, readonly ends: RelayEnds }
+/** What a relay needs of the exchange; giveLast gives an answer that ends a connection of which nothing may run any more. */
+type Relaying = Pick<RelayOptions, 'batch' | 'ends' | 'giveLast'>
 
 export class Reply {
   status = 0
@@ -22,19 +21,17 @@ export class Reply {
   isClientGone = false
   readonly #response: HttpResponse
   readonly #facts: RequestFacts
-  readonly #giveLast: GiveLast | undefined
+  readonly #relaying: Relaying
   #head = noAnswerHead
   #isBodyless = false
   #relay: Relay | undefined
-  #onward: Onward | undefined
   #chunks: Buffer[] = []
   #collectedBytes = 0
 
-  /** @param giveLast gives an answer that ends a connection of which nothing may run any more */
-  constructor (response: HttpResponse, facts: RequestFacts, giveLast: GiveLast | undefined) {
+  constructor (response: HttpResponse, facts: RequestFacts, relaying: Relaying) {
     this.#response = response
     this.#facts = facts
-    this.#giveLast = giveLast
+    this.#relaying = relaying
   }
 
   /** What the upstream's units header said. */
@@ -55,14 +52,14 @@ export class Reply {
   get sentBytes (): number { return this.#relay?.sentBytes ?? 0 }
 
   /** The upstream's answer begins. */
-  begin (status: number, head: AnswerHead, batch: Batch, ends: RelayEnds): void {
+  begin (status: number, head: AnswerHead): void {
     this.status = status
     this.#head = head
-    this.#onward = { batch, ends }
     this.#isBodyless = this.#facts.isHead || status === 204 || status === 304
     if (this.#isBodyless || (head.contentLength >= 0 && head.contentLength <= wholeAnswerBytesMax)) return
     const { isChunked } = this.#facts
-    this.#relay = new Relay(this.#response, { batch, totalBytes: head.contentLength, ends, giveLast: isChunked ? this.#giveLast : undefined }, () => {
+    const { batch, ends, giveLast } = this.#relaying
+    this.#relay = new Relay(this.#response, { batch, totalBytes: head.contentLength, ends, giveLast: isChunked ? giveLast : undefined }, () => {
       this.#writeHead()
       if (isChunked) this.#response.writeHeader('Connection', 'close')
     })
@@ -109,7 +106,8 @@ export class Reply {
       return true
     }
     // The server closes the connection by itself, unless the client doesn't take what has a body: the others are short, and never waited for.
-    if (isLast && this.#giveLast !== undefined) this.#giveLast(give, () => this.#isBodyless ? 'none' : 'likely')
+    const { giveLast } = this.#relaying
+    if (isLast && giveLast !== undefined) giveLast(give, () => this.#isBodyless ? 'none' : 'likely')
     else give()
     return this.#relay === undefined
   }
@@ -142,8 +140,7 @@ export class Reply {
   }
 
   #relayRest (body: Buffer): void {
-    if (this.#onward === undefined) return
-    const relay = new Relay(this.#response, { ...this.#onward, totalBytes: body.length, giveLast: undefined }, () => {})
+    const relay = new Relay(this.#response, { ...this.#relaying, totalBytes: body.length, giveLast: undefined }, () => {})
     relay.sentBytes = relay.receivedBytes = this.#response.getWriteOffset()
     this.#relay = relay
     relay.push(body.subarray(relay.sentBytes))

@@ -104,9 +104,10 @@ test('an answer that the client does not take is not left with the server', () =
   const thrown = (error: unknown): void => { throw error }
   let done = 0
   const ends = { pauseUpstream: () => {}, resumeUpstream: () => {}, onDone: () => { done++ }, onError: thrown }
+  const relaying = { batch: new Batch(thrown), ends, giveLast: undefined }
   const answering = refusing(2)
-  const reply = new Reply(answering.response, facts, undefined)
-  reply.begin(200, { headers: [], contentLength: 5, unitsText: '' }, new Batch(thrown), ends)
+  const reply = new Reply(answering.response, facts, relaying)
+  reply.begin(200, { headers: [], contentLength: 5, unitsText: '' })
   reply.push(Buffer.from('hello'))
   assert.equal(reply.complete(), 5)
   assert.equal(reply.release(false), false)
@@ -115,7 +116,7 @@ test('an answer that the client does not take is not left with the server', () =
   assert.deepEqual([answering.given, reply.isBlocked, done], [['hello', 'llo', 'llo'], false, 1])
 
   const saysNo = refusing(0)
-  const refusal = new Reply(saysNo.response, facts, undefined)
+  const refusal = new Reply(saysNo.response, facts, relaying)
   refusal.replace({ code: 'G0001' })
   assert.equal(refusal.release(false), true)
   assert.deepEqual(saysNo.given, [problemBody({ code: 'G0001' }, 'id'), 'closed'])
